@@ -1,0 +1,25 @@
+"""What every test has in common with every notebook kernel that pytest starts: the kernels inherit it."""
+
+import os
+
+import hypothesis
+
+os.environ.setdefault("STN_COURSE_PROFILE", "smoke")
+os.environ.pop("MPLBACKEND", None)  # a kernel draws inline only where no other backend is named
+
+import matplotlib
+import matplotlib.font_manager  # builds the font cache: a kernel would say so on stderr, which nbval compares
+
+matplotlib.use("agg")
+
+hypothesis.settings.register_profile("course", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("course")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was checked against the real data, so that nobody takes a skip for a pass."""
+
+    def count(outcome: str) -> int:
+        return sum("real_data" in report.keywords for report in terminalreporter.getreports(outcome))
+
+    terminalreporter.write_line(f"real data: {count('passed')} tests ran, {count('skipped')} skipped")

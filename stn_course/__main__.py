@@ -1,0 +1,96 @@
+"""The same, from a shell: `python -m stn_course train | evaluate | data | results`."""
+
+import argparse
+import sys
+
+from stn_course import experiments
+from stn_course.data import Batches, load_mnist
+from stn_course.training import evaluate
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status is 0, 1 for an error that is told in words, 130 when stopped by hand."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m stn_course", description="Train and evaluate the course's networks.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train an experiment; called again it goes on where it was stopped")
+    train.set_defaults(command=_train)
+    train.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
+    train.add_argument("--profile", help="smoke, quick or full (default: STN_COURSE_PROFILE, else quick)")
+    train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    train.add_argument("--output", metavar="DIR", help="for record.json, weights.pt and checkpoints/")
+    train.add_argument(
+        "--validate", action="store_true", help="hold out 5,000 training images; leave the test split alone"
+    )
+
+    score = commands.add_parser("evaluate", help="test accuracy of the weights that come along, or of a file")
+    score.set_defaults(command=_evaluate)
+    score.add_argument("experiment")
+    score.add_argument("--recipe", default="course")
+    score.add_argument("--weights", metavar="FILE")
+
+    data = commands.add_parser("data", help="find or download data sets, and say what is there")
+    data.set_defaults(command=_data)
+    data.add_argument("names", nargs="+", choices=["mnist"], metavar="NAME", help="mnist")
+
+    results = commands.add_parser("results", help="the table of results, from the records that come along")
+    results.set_defaults(command=_results)
+    results.add_argument("--write", metavar="README", nargs="?", const="README.md", help="put the table into this file")
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    result = experiments.run(
+        arguments.experiment,
+        arguments.profile,
+        arguments.recipe,
+        arguments.seed,
+        arguments.device,
+        arguments.output,
+        arguments.validate,
+    )
+    if result.record is None:
+        return 130 if "by hand" in result.history.stopped else 1
+    print(f"Record, weights and checkpoints are in {result.folder}.")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    model = experiments.load_pretrained(arguments.experiment, arguments.recipe) if arguments.weights is None else None
+    experiment = experiments.find(arguments.experiment)
+    if model is None:
+        model = experiments.load_weights(experiment.model(), arguments.weights)
+    test = experiments.distorted(experiment.load("test"), experiment.distortion)
+    scored = evaluate(model, Batches(test, 1000))
+    print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    for split in ("train", "test"):
+        print(load_mnist(split).source)
+    return 0
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    table = experiments.results_table()
+    print(table)
+    if arguments.write:
+        experiments.write_results(arguments.write)
+        print(f"\nWritten to {arguments.write}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Stop anywhere, go on: after every epoch the whole state of a training run is saved, in one atomic step.
+
+The state is everything the next epoch depends on: model, optimiser, schedule, history and the states of the random
+generators. A run that goes on from it ends, on the CPU, with the same weights to the last bit as one never stopped.
+"""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stn_course.files import atomic_write
+from stn_course.training import History
+
+KEEP = 2
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that belongs to another run."""
+
+
+def save_checkpoint(
+    folder: str | os.PathLike,
+    fingerprint: dict,
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    generator: torch.Generator,
+    history: History,
+) -> Path:
+    """Save the state after an epoch as `epoch-NNNN.pt` in a folder; the last two are kept.
+
+    Args:
+        folder: made if missing.
+        fingerprint: what the run is (experiment, recipe, seed, …); `resume` refuses a checkpoint of another one.
+        epoch: the number of finished epochs.
+        model, optimizer, schedule, generator, history: what is saved, and PyTorch's own random state.
+
+    Returns:
+        The path written.
+    """
+    state = {
+        "fingerprint": fingerprint,
+        "epoch": epoch,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict() if schedule is not None else None,
+        "generator": generator.get_state(),
+        "random": torch.get_rng_state(),
+        "history": history.rows,
+    }
+    if torch.cuda.is_available():
+        state["random_cuda"] = torch.cuda.get_rng_state_all()
+    path = Path(folder) / f"epoch-{epoch:04d}.pt"
+    with atomic_write(path) as part:
+        torch.save(state, part)
+    for old in _found(folder)[:-KEEP]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def resume(
+    folder: str | os.PathLike,
+    fingerprint: dict,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    generator: torch.Generator,
+) -> History:
+    """Put everything back to the newest readable checkpoint of a folder, and return its history (empty if none).
+
+    A damaged file is passed over, in words, for the one before it.
+
+    Raises:
+        CheckpointError: if the checkpoint belongs to a run with another fingerprint; the message says what differs.
+    """
+    for path in reversed(_found(folder)):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            theirs = state["fingerprint"]
+        except (
+            OSError,
+            RuntimeError,
+            EOFError,
+            KeyError,
+            TypeError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as error:
+            print(f"{path.name} is damaged ({type(error).__name__}) and passed over.")
+            continue
+        differing = [key for key in sorted({*theirs, *fingerprint}) if theirs.get(key) != fingerprint.get(key)]
+        if differing:
+            what = "; ".join(f"{key}: {theirs.get(key)!r} there, {fingerprint.get(key)!r} here" for key in differing)
+            raise CheckpointError(f"{path} belongs to another run ({what}). Choose another folder, or remove that one.")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if schedule is not None:
+            schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        torch.set_rng_state(state["random"])
+        if torch.cuda.is_available() and "random_cuda" in state:
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        return History(state["history"])
+    return History()
+
+
+def _found(folder: str | os.PathLike) -> list[Path]:
+    return sorted(Path(folder).glob("epoch-*.pt"))

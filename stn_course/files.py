@@ -1,0 +1,90 @@
+"""Nothing half-written, nothing altered: atomic writes, locks and checksums.
+
+A file that others read is written beside its place and moved there in one step (`os.replace`), so that whoever looks
+sees the old file or the new one, never a part.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    Yields the path of a temporary file in the same folder. When the block ends without an exception the file takes
+    its place; otherwise it is removed and what stood there before is untouched.
+
+    Args:
+        path: where the file shall stand; missing folders are made.
+
+    Raises:
+        OSError: as the system says it, when the folder cannot be written.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with atomic_write(folder / "note.txt") as part:
+        ...     _ = part.write_text("whole")
+        >>> [file.name for file in folder.iterdir()]
+        ['note.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with open(part, "rb") as written:
+            os.fsync(written.fileno())
+        part.chmod(0o666 & ~_umask())  # a temporary file is private; its result need not be
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[None]:
+    """Let one process at a time do something; the others wait, and say so.
+
+    Args:
+        path: the thing that is worked on; the lock is a file beside it, `PATH.lock`.
+        what: the work, for the message: "downloading MNIST".
+        timeout: seconds after which waiting is given up.
+
+    Raises:
+        TimeoutError: when the other process takes longer than that.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    guard = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        guard.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is {what}; waiting for it …")
+        try:
+            guard.acquire(timeout=timeout)
+        except Timeout:
+            raise TimeoutError(f"another process has been {what} for over {timeout:g} s ({guard.lock_file})") from None
+    try:
+        yield
+    finally:
+        guard.release()
+
+
+def md5(path: str | os.PathLike) -> str:
+    """The MD5 digest of a file, the one data sets are published with, as 32 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,48 @@
+"""What every notebook starts with: versions, device, profile and data, in four lines."""
+
+import os
+import sys
+import warnings
+
+import torch
+import torchvision
+
+import stn_course
+from stn_course.data import load_mnist
+from stn_course.experiments import EXPERIMENTS, profile_name
+from stn_course.memory import keep_freed_memory
+
+
+def setup() -> None:
+    """Prepare a notebook and print what it runs on: versions, device, profile and where the digits come from.
+
+    Raises:
+        ValueError: for a profile that does not exist, with those that do.
+
+    Example:
+        >>> setup()  # doctest: +SKIP
+        stn_course 0.1.0   torch 2.9.0   torchvision 0.24.0   Python 3.12.3
+        device    cpu, 2 threads
+        profile   quick: minutes
+        data      MNIST, test split, 10,000 digits
+    """
+    profile = profile_name()
+    takes = {"smoke": "seconds, on the digits that come with the package", "quick": "minutes", "full": "as published"}
+    if profile not in takes:
+        raise ValueError(f"expected STN_COURSE_PROFILE as one of {', '.join(takes)}, got {profile!r}")
+    keep_freed_memory()
+    with warnings.catch_warnings():  # the first import of pyplot on a machine builds its font cache and says so
+        warnings.simplefilter("ignore")
+        import matplotlib.pyplot  # noqa: F401
+    offline = EXPERIMENTS["rts-mnist/st-cnn"].profiles[profile].offline
+    digits = load_mnist("test", offline=True if offline else None)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    python = ".".join(map(str, sys.version_info[:3]))
+    versions = {"stn_course": stn_course, "torch": torch, "torchvision": torchvision}
+    shown = {name: module.__version__ for name, module in versions.items()}
+    print("   ".join(f"{name} {version}" for name, version in (shown | {"Python": python}).items()))
+    print(f"device    {device}")
+    print(f"profile   {profile}: {takes[profile]}")
+    print(f"data      {digits.source}")
+    if os.environ.get("COLAB_RELEASE_TAG") and not torch.cuda.is_available():
+        print("There is no GPU here. To get one: menu Runtime, Change runtime type, T4 GPU. All notebooks run without.")

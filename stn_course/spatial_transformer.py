@@ -1,0 +1,142 @@
+"""The three components as one layer: localisation network → grid generator → sampler.
+
+    θ = f_loc(U)        where to look, decided by a small network from the input itself
+    T_θ(G)              the regular grid over the output, moved by θ onto the input
+    V = sample(U, T_θ(G))
+
+The layer drops into any network and learns from that network's own loss: the gradient flows back through the sampler
+into the grid, through the grid into θ, and from there into the localisation network. Nobody tells it what θ should be.
+
+Source: Jaderberg et al., 2015 (arXiv:1506.02025), section 3.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stn_course.sampling import check_sampling
+from stn_course.transforms import Affine, Size, Transform, describe
+
+Sampler = Callable[..., Tensor]
+
+
+def grid_sample(images: Tensor, grid: Tensor, padding_mode: str, align_corners: bool) -> Tensor:
+    """PyTorch's own bilinear sampler, `F.grid_sample`: the fast twin of `sampling.bilinear_sample`."""
+    return F.grid_sample(images, grid, "bilinear", padding_mode, align_corners)
+
+
+def warp(
+    images: Tensor,
+    theta: Tensor,
+    transform: Transform = Affine(),
+    output_size: Size | None = None,
+    padding_mode: str = "zeros",
+    align_corners: bool = False,
+    sampler: Sampler = grid_sample,
+) -> Tensor:
+    """Warp images by θ: make the sampling grid, then sample.
+
+    Args:
+        images: (B, C, H, W). Every channel is warped alike.
+        theta: (B, n_params) of the transform, float32 or float64, target → source.
+        transform: the family θ belongs to.
+        output_size: (H', W') of the result; the images' own if None.
+        padding_mode: "zeros", "border" or "reflection".
+        align_corners: what ±1 means, for grid and sampler alike.
+        sampler: `grid_sample` (PyTorch's, fast), or `bilinear_sample` or `nearest_sample` from `sampling`.
+
+    Returns:
+        (B, C, H', W') of the images' dtype. The coordinates are computed in θ's dtype even under autocast, and
+        images of lower precision are sampled in it.
+
+    Raises:
+        TypeError, ValueError: if shapes, dtypes or devices do not fit; the message shows them.
+
+    Example:
+        >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
+        >>> warp(image, torch.tensor([[-1.0, 0, 0, 0, 1, 0]]))  # x_s = −x_t: left and right change places
+        tensor([[[[1., 0.],
+                  [3., 2.]]]])
+    """
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
+        kind = ValueError if isinstance(images, Tensor) and images.is_floating_point() else TypeError
+        raise kind(f"expected images as a floating-point tensor of shape (B, C, H, W), got {describe(images)}")
+    if isinstance(theta, Tensor) and theta.ndim == 2 and len(theta) != len(images):
+        raise ValueError(f"expected one θ for each image, got {describe(theta)} and {describe(images)}")
+    grid = transform.grid(theta, output_size or images.shape[2:], align_corners)
+    exact = images.to(grid.dtype) if images.dtype in (torch.float16, torch.bfloat16) else images
+    check_sampling(exact, grid, padding_mode)
+    with torch.autocast(images.device.type, enabled=False):
+        return sampler(exact, grid, padding_mode=padding_mode, align_corners=align_corners).to(images.dtype)
+
+
+class ThetaHead(nn.Linear):
+    """A linear layer that gives θ: in float32 even under autocast, and the identity to begin with."""
+
+    def __init__(self, in_features: int, transform: Transform):
+        super().__init__(in_features, transform.n_params)
+        nn.init.zeros_(self.weight)
+        with torch.no_grad():
+            self.bias.copy_(transform.identity())
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.to(self.weight.dtype))
+
+
+def theta_head(in_features: int, transform: Transform) -> nn.Linear:
+    """The last layer of a localisation network: features (B, in_features) → θ (B, n_params).
+
+    Its weights are zero and its bias is the identity, so a new transformer passes its input through unchanged. It
+    learns all the same: the gradient of a weight is its *input* times the gradient of θ, and neither is zero.
+
+    Example:
+        >>> theta_head(20, Affine())(torch.randn(1, 20))
+        tensor([[1., 0., 0., 0., 1., 0.]], grad_fn=<AddmmBackward0>)
+    """
+    return ThetaHead(in_features, transform)
+
+
+class SpatialTransformer(nn.Module):
+    """A layer that looks at its input and warps it by a θ of its own choice.
+
+    Args:
+        localisation: a module (B, C, H, W) → (B, n_params); let it end in `theta_head`.
+        transform, output_size, padding_mode, align_corners, sampler: as for `warp`.
+
+    Example:
+        >>> localisation = nn.Sequential(nn.Flatten(), theta_head(3 * 8 * 8, Affine()))
+        >>> SpatialTransformer(localisation, output_size=(4, 4))(torch.rand(2, 3, 8, 8)).shape
+        torch.Size([2, 3, 4, 4])
+    """
+
+    def __init__(
+        self,
+        localisation: nn.Module,
+        transform: Transform = Affine(),
+        output_size: Size | None = None,
+        padding_mode: str = "zeros",
+        align_corners: bool = False,
+        sampler: Sampler = grid_sample,
+    ):
+        super().__init__()
+        self.localisation = localisation
+        self.transform = transform
+        self.output_size = output_size
+        self.padding_mode = padding_mode
+        self.align_corners = align_corners
+        self.sampler = sampler
+
+    def theta(self, x: Tensor) -> Tensor:
+        """θ for each image: (B, C, H, W) → (B, n_params)."""
+        return self.localisation(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input, warped: (B, C, H, W) → (B, C, H', W')."""
+        return self.warp(x, self.theta(x))
+
+    def warp(self, x: Tensor, theta: Tensor) -> Tensor:
+        """`warp` with this layer's settings, for a θ that is already known."""
+        return warp(x, theta, self.transform, self.output_size, self.padding_mode, self.align_corners, self.sampler)

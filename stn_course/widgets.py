@@ -1,0 +1,119 @@
+"""The same pictures, live: plain ipywidgets, version 7.7 or 8, with no extension to install.
+
+A picture is composed as an array, written on with Pillow, and sent as PNG bytes into one `ipywidgets.Image`. Nothing
+goes through the output area, so nothing flickers and the layout stays where it is. The state is in the sliders alone.
+"""
+
+import io
+
+import ipywidgets
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stn_course.plots import INK, SOURCE, TARGET, target_border
+from stn_course.spatial_transformer import warp
+from stn_course.transforms import Affine, Transform
+
+TILE = 96
+GAP = 10
+LABEL = 20
+
+
+class EpochSlider:
+    """Watch images being straightened more and more as training went on.
+
+    Above the inputs with the border where the network looked after an epoch, below what it saw. Epoch 0 is the
+    untrained network, which looks straight ahead. The slider moves by mouse and by the arrow keys.
+
+    Args:
+        images: (N, 1, H, W), float in [0, 1]; ten is a good number.
+        thetas: for each epoch from 1 on the θ of each image: (epochs, N, n_params).
+        transform: the family θ belongs to.
+
+    Raises:
+        ValueError: if thetas does not have one θ for each image in each epoch.
+
+    Example:
+        >>> slider = EpochSlider(torch.rand(3, 1, 42, 42), Affine().identity().expand(5, 3, 6))
+        >>> slider.epoch.value = 5
+        >>> bytes(slider.picture.value[1:4])
+        b'PNG'
+    """
+
+    def __init__(self, images: Tensor, thetas: Tensor, transform: Transform = Affine()):
+        thetas = torch.as_tensor(thetas, dtype=torch.float32)
+        if thetas.ndim != 3 or thetas.shape[1:] != (len(images), transform.n_params):
+            raise ValueError(
+                f"expected thetas of shape (epochs, {len(images)}, {transform.n_params}), got {tuple(thetas.shape)}"
+            )
+        start = transform.identity().expand(1, len(images), -1)
+        self.images, self.transform = images.detach().cpu(), transform
+        self.thetas = torch.cat((start, thetas))  # (1 + epochs, N, n_params)
+        last = len(thetas)
+        self.epoch = ipywidgets.IntSlider(
+            last, 0, last, description="epoch", continuous_update=True, layout=ipywidgets.Layout(width="420px")
+        )
+        self.reset = ipywidgets.Button(description="to the start", tooltip="back to the untrained network")
+        self.picture = ipywidgets.Image(value=self._png(last), format="png", layout=ipywidgets.Layout(max_width="100%"))
+        self.epoch.observe(self._redraw, names="value")
+        self.reset.on_click(lambda _: setattr(self.epoch, "value", 0))
+        self.widget = ipywidgets.VBox([ipywidgets.HBox([self.epoch, self.reset]), self.picture])
+
+    def compose(self, epoch: int) -> Image.Image:
+        """The picture after an epoch: inputs with the border above, what the network saw below."""
+        theta = self.thetas[epoch]
+        seen = warp(self.images, theta, self.transform)
+        n = len(self.images)
+        margin = 84
+        picture = Image.new("RGB", (margin + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
+        draw = ImageDraw.Draw(picture)
+        for row, text in enumerate(("looks", "sees")):
+            draw.text((4, row * (TILE + GAP) + TILE // 2 - 8), text, fill=INK, font=FONT)
+        draw.text((4, 2 * (TILE + GAP)), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=FONT)
+        for i in range(n):
+            left = margin + i * (TILE + GAP)
+            picture.paste(_with_border(self.images[i], theta[i], self.transform), (left, 2))
+            picture.paste(_enlarged(seen[i]), (left, 2 + TILE + GAP))
+            draw.rectangle((left - 1, 1, left + TILE, 2 + TILE), outline=SOURCE)
+            draw.rectangle((left - 1, 1 + TILE + GAP, left + TILE, 2 + 2 * TILE + GAP), outline=TARGET)
+        return picture
+
+    def figure(self, epochs: list[int]) -> Image.Image:
+        """A still strip: the picture after each of these epochs, one below the other, for readers without a kernel."""
+        pictures = [self.compose(epoch) for epoch in epochs]
+        strip = Image.new("RGB", (pictures[0].width, sum(picture.height + GAP for picture in pictures)), "white")
+        for index, picture in enumerate(pictures):
+            strip.paste(picture, (0, index * (picture.height + GAP)))
+        return strip
+
+    def _redraw(self, change: dict) -> None:
+        self.picture.value = self._png(change["new"])
+
+    def _png(self, epoch: int) -> bytes:
+        buffer = io.BytesIO()
+        self.compose(epoch).save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+
+FONT = ImageFont.load_default(14)
+
+
+def _enlarged(image: Tensor) -> Image.Image:
+    pixels = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.NEAREST).convert("RGB")
+
+
+def _with_border(image: Tensor, theta: Tensor, transform: Transform) -> Image.Image:
+    tile = _enlarged(image)
+    border = (target_border(theta, transform) + 1) * (TILE / 2)  # ±1 are the outer edges
+    draw = ImageDraw.Draw(tile)
+    draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
+    x, y = border[0].tolist()
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=SOURCE)
+    return tile

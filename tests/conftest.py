@@ -1,0 +1,15 @@
+"""What several test files use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_mnist() -> Path:
+    """The folder that holds the real MNIST; tests that need it are skipped, with the reason, where it is not found."""
+    folder = Path(os.environ.get("STN_COURSE_DATA") or "nowhere")
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("the real MNIST is not in STN_COURSE_DATA")
+    return folder

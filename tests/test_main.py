@@ -1,0 +1,94 @@
+"""`python -m stn_course`: the same, from a shell."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from stn_course import experiments
+from stn_course.__main__ import main
+
+
+def test_train_writes_record_weights_and_checkpoints_and_evaluate_reads_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "nothing"))
+    output = tmp_path / "run"
+    assert main(["train", "rts-mnist/st-cnn", "--profile", "smoke", "--seed", "3", "--output", str(output)]) == 0
+    record = json.loads((output / "record.json").read_text())
+    assert record["seed"] == 3 and record["profile"] == "smoke" and record["recipe"] == "course"
+    assert (output / "weights.pt").exists() and list((output / "checkpoints").iterdir())
+    assert "Record, weights and checkpoints are in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "rts-mnist/lenet", "--profile", "smoke"], "expected experiment as one of rts-mnist/cnn"),
+        (["train", "rts-mnist/cnn", "--profile", "fast"], "expected profile as one of smoke, quick, full, got 'fast'"),
+        (
+            ["train", "rts-mnist/cnn", "--profile", "smoke", "--recipe", "x"],
+            "expected recipe as one of published, course",
+        ),
+        (["evaluate", "rts-mnist/cnn", "--weights", "absent.pt"], "absent.pt"),
+    ],
+)
+def test_errors_are_told_in_words_and_a_status(arguments, words, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error
+
+
+def test_stopping_by_hand_gives_status_130(tmp_path, monkeypatch):
+    def stopped(model, batches, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stn_course.training._train_one_epoch", stopped)
+    assert main(["train", "rts-mnist/cnn", "--profile", "smoke", "--output", str(tmp_path)]) == 130
+    assert not (tmp_path / "record.json").exists()
+
+
+def test_evaluate_reads_a_file_of_weights(tmp_path, capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.MNIST", _refused)
+    torch.save(experiments.find("rts-mnist/cnn").model().state_dict(), tmp_path / "weights.pt")
+    assert main(["evaluate", "rts-mnist/cnn", "--weights", str(tmp_path / "weights.pt")]) == 0
+    assert "CNN: accuracy" in capsys.readouterr().out
+
+
+def test_data_says_what_is_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.MNIST", _refused)
+    assert main(["data", "mnist"]) == 0
+    assert "MNIST sample, 2,000 digits of the train split" in capsys.readouterr().out
+
+
+def test_results_puts_the_table_into_a_file_and_leaves_the_rest_alone(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
+    assert main(["results", "--write", str(readme)]) == 0
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- results:begin -->\n| network |")
+    assert text.endswith("<!-- results:end -->\nafter\n") and "old" not in text
+    assert "| network |" in capsys.readouterr().out
+
+
+def test_results_refuses_a_file_without_the_marks(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("no marks")
+    assert main(["results", "--write", str(readme)]) == 1
+    assert readme.read_text() == "no marks"
+
+
+def test_it_runs_as_a_module_and_explains_itself():
+    done = subprocess.run(
+        [sys.executable, "-m", "stn_course", "--help"], capture_output=True, text=True, env=os.environ, check=True
+    )
+    for command in ("train", "evaluate", "data", "results"):
+        assert command in done.stdout
+
+
+def _refused(*args, **kwargs):
+    raise OSError("no network")

@@ -1,0 +1,42 @@
+"""`notebook.setup`: the four lines every notebook starts with."""
+
+import pytest
+
+from stn_course.notebook import setup
+
+
+def test_it_says_versions_device_profile_and_data(capsys, monkeypatch):
+    monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
+    setup()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["stn_course", "device", "profile", "data"]
+    assert "MNIST sample, 1,000 digits of the test split that come with the package" in lines[3]
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones(monkeypatch):
+    monkeypatch.setenv("STN_COURSE_PROFILE", "fast")
+    with pytest.raises(ValueError, match="smoke, quick, full, got 'fast'"):
+        setup()
+
+
+def test_without_data_and_network_quick_goes_on_with_the_digits_that_come_along(capsys, monkeypatch, tmp_path):
+    import torchvision.datasets
+
+    def refused(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", refused)
+    monkeypatch.setenv("STN_COURSE_PROFILE", "quick")
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    setup()
+    assert "going on with the 3,000 real digits" in capsys.readouterr().out
+
+
+def test_colab_without_a_gpu_says_how_to_get_one(capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
+    setup()
+    assert "Change runtime type" in capsys.readouterr().out

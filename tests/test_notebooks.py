@@ -1,0 +1,240 @@
+"""Every notebook keeps every rule, and every rule can find fault; then the tools that write notebooks."""
+
+import copy
+
+import execute_notebooks
+import nbformat
+import notebook_rules as rules
+import pytest
+import stamp
+from nbformat import v4
+
+NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
+NAME = "made_up.ipynb"
+PNG = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
+
+
+def by_name(value):
+    return getattr(value, "name", None) or value.__name__
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=by_name)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_every_notebook_keeps_every_rule(path, rule):
+    assert list(rule(nbformat.read(path, as_version=4), path.name)) == []
+
+
+def test_the_readme_and_the_notebooks_are_stamped():
+    assert stamp.stamp(write=False) == []
+
+
+# Each rule can fail
+
+
+def printed(text, name="stdout"):
+    return v4.new_output("stream", name=name, text=text)
+
+
+def shown(data, **metadata):
+    return v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def code(source, *outputs, tags=()):
+    return v4.new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)} if tags else {})
+
+
+@pytest.fixture
+def good():
+    """A notebook with one cell of each kind that keeps every rule."""
+    notebook = v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("# A title\n\nWhat comes first, in `and/or`, is [here](#a-title)."),
+            v4.new_markdown_cell("", metadata={"tags": ["badge"]}),
+            code("", printed("torch, found under the user's folder"), tags=["setup"]),
+            code("print(6 / 8)", printed("0.75\n")),
+            code("draw()", shown(PNG)),
+            v4.new_markdown_cell("The figure shows 1/2 a digit. ![A digit](https://example.org/digit.png)"),
+            code("time()", printed("3.2 s"), tags=[rules.IGNORE]),
+            code("assert elapsed > 0"),
+            code("2 + 2", shown({"text/plain": "4"})),
+        ]
+    )
+    for i, cell in enumerate(rules.code_cells(notebook)):
+        cell.execution_count = i + 1
+    stamp.stamp_notebook(notebook, NAME, stamp.repository())
+    return notebook
+
+
+# Ways to spoil the good notebook
+
+
+def cell(index, **new):
+    return lambda notebook: notebook.cells[index].update(new)
+
+
+def tags(index, *new):
+    return cell(index, metadata=nbformat.from_dict({"tags": list(new)}))
+
+
+def outputs(*new):
+    return cell(3, outputs=list(new))
+
+
+def in_setup(old, new):
+    def spoil(notebook):
+        notebook.cells[2].source = notebook.cells[2].source.replace(old, new)
+
+    return spoil
+
+
+def without(*indices):
+    def spoil(notebook):
+        notebook.cells = [c for i, c in enumerate(notebook.cells) if i not in indices]
+
+    return spoil
+
+
+NO_ASSERTION = cell(7, source="# assert elapsed > 0")
+
+
+BAD = [
+    (rules.stamped, "not the stamped one", in_setup('"quick"', '"full"')),
+    (rules.stamped, "not the stamped one", in_setup("stn-course/", "somebody/")),
+    (rules.stamped, "not the stamped one", tags(2, "setup")),
+    (rules.stamped, "not the stamped one", cell(1, source=stamp.badge("https://a.org/b/c", NAME))),
+    (rules.stamped, "not the stamped one", cell(1, source=stamp.badge(stamp.repository(), "other.ipynb"))),
+    (rules.stamped, "badge", without(1)),
+    (rules.stamped, "'setup', found 0", without(2)),
+    (rules.stamped, "'setup', found 2", tags(3, "setup")),
+    (rules.opens_with_a_title, "title", cell(0, source="## A section")),
+    (rules.opens_with_a_title, "not markdown", without(0, 1)),
+    (rules.opens_with_a_title, "not markdown", without(*range(9))),
+    (rules.links_lead_somewhere, "99_no", cell(0, source="# A\n[next](99_no.ipynb#part)")),
+    (rules.links_lead_somewhere, "../no.md", cell(5, source='<a href="../no.md">')),
+    (rules.ran_top_to_bottom, "1, 3, 3", cell(3, execution_count=3)),
+    (rules.ran_top_to_bottom, "None", cell(3, execution_count=None)),
+    (rules.no_errors, "ZeroDivisionError", outputs(v4.new_output("error", ename="ZeroDivisionError"))),
+    (rules.no_stderr, "oops", outputs(printed("oops", "stderr"))),
+    (rules.no_warnings, "UserWarning", outputs(printed("x.py:3: UserWarning: no"))),
+    (rules.no_warnings, "Warning", outputs(shown({"text/html": "<b>Warning</b>"}))),
+    (rules.no_machine_paths, "/home/ada", outputs(printed("data in /home/ada/data"))),
+    (rules.no_machine_paths, "/content/x", outputs(shown({"text/html": "<i>'/content/x'</i>"}))),
+    (rules.no_machine_paths, "C:", outputs(printed(r"C:\Users\ada"))),
+    (rules.no_machine_paths, str(stamp.ROOT), outputs(printed(f"in {stamp.ROOT}."))),
+    (rules.small_enough, "bytes", outputs(printed("x" * rules.MAX_BYTES))),
+    (rules.mostly_checked, "2 of 5", outputs(shown(PNG))),
+    (rules.mostly_checked, "2 of 5", tags(3, rules.IGNORE)),
+    (rules.mostly_checked, "2 of 5", NO_ASSERTION),
+    (rules.ignored_outputs_are_asserted, "cell 6", NO_ASSERTION),
+    (rules.ignored_outputs_are_asserted, "cell 7", tags(7, rules.IGNORE)),
+    (rules.only_tags_steer_nbval, "cell 3", cell(3, source="# NBVAL_SKIP")),
+    (rules.only_tags_steer_nbval, "cell 3", tags(3, "nbval-skip")),
+    (rules.figures_are_explained, "cell 4: a figure", without(5)),
+    (rules.figures_are_explained, "cell 5: an image", cell(5, source="![](x.png)")),
+    (rules.figures_are_explained, "cell 5: an image", cell(5, source="<img src='x' alt=''>")),
+]
+
+
+def test_a_good_notebook_keeps_every_rule(good):
+    assert {rule.__name__: list(rule(good, NAME)) for rule in rules.RULES} == {
+        rule.__name__: [] for rule in rules.RULES
+    }
+
+
+@pytest.mark.parametrize(("rule", "complaint", "spoil"), BAD)
+def test_a_rule_finds_the_notebook_that_breaks_it(good, rule, complaint, spoil):
+    spoil(good)
+    problems = list(rule(good, NAME))
+    assert problems and complaint in problems[0]
+
+
+def test_every_rule_is_seen_to_fail():
+    assert {rule for rule, *_ in BAD} == set(rules.RULES)
+
+
+def test_alt_text_stands_in_for_a_sentence(good):
+    without(5)(good)
+    good.cells[4].outputs = [shown(PNG, **{"image/png": {"alt": "A digit"}})]
+    assert list(rules.figures_are_explained(good, NAME)) == []
+
+
+# stamp.py
+
+
+@pytest.fixture
+def clone(tmp_path, good):
+    """A small course at another address, not stamped with it yet."""
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/ada/course"\n')
+    (tmp_path / "README.md").write_text(
+        f"{stamp.badge(stamp.repository(), NAME)}\n`git clone {stamp.repository()}`\n[site](https://github.com/x/y)\n"
+    )
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(good, tmp_path / "notebooks" / NAME)
+    return tmp_path
+
+
+def test_stamping_writes_the_address_everywhere_and_once(clone):
+    assert stamp.stamp(clone) == [f"notebooks/{NAME}", "README.md"]
+    assert (clone / "README.md").read_text() == (
+        f"{stamp.badge('https://github.com/ada/course', NAME)}\n"
+        "`git clone https://github.com/ada/course`\n[site](https://github.com/x/y)\n"
+    )
+    cells = nbformat.read(clone / "notebooks" / NAME, as_version=4).cells
+    assert cells[1].source == stamp.badge("https://github.com/ada/course", NAME)
+    assert "git+https://github.com/ada/course" in cells[2].source
+    assert stamp.stamp(clone) == []
+
+
+def test_a_check_names_what_differs_and_changes_nothing(clone):
+    before = {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()}
+    assert stamp.stamp(clone, write=False) == [f"notebooks/{NAME}", "README.md"]
+    assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == before
+
+
+# execute_notebooks.py
+
+
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """A function that executes a notebook of these code cells and returns it with its bytes from before."""
+    monkeypatch.setattr(execute_notebooks, "require_real_data", lambda: None)
+
+    def execute(*sources):
+        path = tmp_path / NAME
+        nbformat.write(v4.new_notebook(cells=[code(source) for source in sources]), path)
+        before = path.read_bytes()
+        return execute_notebooks.main([path]), path, before
+
+    return execute
+
+
+def test_an_execution_keeps_the_outputs_and_no_trace_of_the_machine(on_disk):
+    failures, path, _ = on_disk("x = 6 / 8", "print(x)")
+    notebook = nbformat.read(path, as_version=4)
+    assert failures == 0
+    assert [cell.execution_count for cell in notebook.cells] == [1, 2]
+    assert notebook.cells[1].outputs[0].text == "0.75\n"
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert all(cell.metadata == {} for cell in notebook.cells)
+    assert [p.name for p in path.parent.iterdir()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [("1 / 0", "ZeroDivisionError"), ("import warnings; warnings.warn('old')", "stderr")],
+)
+def test_an_unfit_execution_is_not_written(on_disk, capsys, source, complaint):
+    failures, path, before = on_disk("print(1)", source)
+    assert failures == 1
+    assert complaint in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [NAME]
+
+
+def test_an_execution_without_the_real_data_is_refused(monkeypatch, tmp_path):
+    from stn_course import data
+
+    sample = data.load_mnist("test", offline=True)
+    monkeypatch.setattr(data, "load_mnist", lambda split: copy.copy(sample))
+    with pytest.raises(SystemExit, match="real MNIST, but only this was found: MNIST sample"):
+        execute_notebooks.main([tmp_path / NAME])

@@ -1,0 +1,66 @@
+"""`widgets`: the live pictures show the package's own warp."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stn_course.experiments import ten_digits
+from stn_course.spatial_transformer import warp
+from stn_course.transforms import Affine, Projective
+from stn_course.widgets import GAP, TILE, EpochSlider
+
+
+@pytest.fixture
+def slider():
+    thetas = Affine().identity() + 0.1 * torch.randn(4, 10, 6, generator=torch.Generator().manual_seed(0))
+    return EpochSlider(ten_digits(), thetas)
+
+
+def picture(slider) -> Image.Image:
+    return Image.open(io.BytesIO(bytes(slider.picture.value))).convert("RGB")
+
+
+def test_every_epoch_shows_what_the_network_saw_after_it(slider):
+    for epoch in range(5):
+        slider.epoch.value = epoch
+        seen = warp(slider.images, slider.thetas[epoch])
+        shown = np.asarray(picture(slider))
+        for i in (0, 9):
+            tile = shown[2 + TILE + GAP :, 84 + i * (TILE + GAP) :][:TILE, :TILE, 0]
+            expected = Image.fromarray((seen[i, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+            expected = np.asarray(expected.resize((TILE, TILE), Image.Resampling.NEAREST))
+            assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])  # the frame covers the rim
+
+
+def test_it_starts_at_the_last_epoch_and_reset_goes_to_the_untrained_network(slider):
+    assert slider.epoch.value == 4
+    slider.reset.click()
+    assert slider.epoch.value == 0
+    assert picture(slider).tobytes() == slider.compose(0).tobytes()
+
+
+def test_epoch_zero_sees_the_input_itself(slider):
+    torch.testing.assert_close(warp(slider.images, slider.thetas[0]), slider.images, atol=1e-5, rtol=0)
+
+
+def test_the_size_of_the_picture_never_changes(slider):
+    assert len({slider.compose(epoch).size for epoch in range(5)}) == 1
+
+
+def test_the_still_strip_holds_the_same_pictures(slider):
+    strip = slider.figure([0, 4])
+    first = slider.compose(0)
+    assert strip.crop((0, 0, *first.size)).tobytes() == first.tobytes()
+
+
+def test_a_projective_transform_is_drawn_too():
+    slider = EpochSlider(ten_digits(), Projective().identity().expand(2, 10, 8), Projective())
+    assert picture(slider).size == slider.compose(1).size
+
+
+def test_thetas_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\(epochs, 10, 6\), got \(2, 9, 6\)"):
+        EpochSlider(ten_digits(), torch.zeros(2, 9, 6))

@@ -1,0 +1,114 @@
+"""Write the course's address, which stands in pyproject.toml, into every notebook and the README.
+
+A notebook has one code cell tagged `setup`, whose whole text comes from here, and a Colab badge in a markdown
+cell. In the README every link to Colab and every `git clone` or `git+` address is written.
+
+    python tools/stamp.py            rewrite what differs
+    python tools/stamp.py --check    change nothing; name what differs and exit with 1
+"""
+
+import re
+import sys
+import tomllib
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+COLAB = "https://colab.research.google.com"
+
+SETUP_CELL = """\
+# Setup, the same in every notebook. On Colab it installs the course; elsewhere the course is there already.
+import importlib.util, os
+if importlib.util.find_spec("stn_course") is None:
+    %pip install --quiet --no-deps "git+{repository}"
+os.environ.setdefault("STN_COURSE_PROFILE", "quick")  # "smoke" (seconds), "quick" (minutes), "full" (as published)
+
+from stn_course.notebook import setup
+setup();"""
+SETUP_TAGS = ("setup", "nbval-ignore-output")
+
+BADGE = re.compile(rf"\[!\[[^]]*\]\({re.escape(COLAB)}/assets/[^)]*\)\]\([^)]*\)")
+COLAB_LINK = re.compile(rf"{re.escape(COLAB)}/github/[^/\s]+/[^/\s]+(?=/blob/)")
+CLONE = re.compile(r'(?<=git clone )https://[^\s`"]+|(?<=git\+)https://[^\s`"]+')
+
+
+def repository(root: Path = ROOT) -> str:
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+
+
+def colab_link(address: str) -> str:
+    return f"{COLAB}/github{urlsplit(address).path}"
+
+
+def setup_cell(address: str) -> str:
+    return SETUP_CELL.format(repository=address)
+
+
+def badge(address: str, name: str) -> str:
+    image = f"![Open in Colab]({COLAB}/assets/colab-badge.svg)"
+    return f"[{image}]({colab_link(address)}/blob/main/notebooks/{name})"
+
+
+def has_tag(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def stamp_notebook(notebook: NotebookNode, name: str, address: str) -> bool:
+    """Stamp the notebook in place; True if that changed it, ValueError if it has no place for a stamp."""
+    setups = [cell for cell in notebook.cells if cell.cell_type == "code" and has_tag(cell, "setup")]
+    badges = [cell for cell in notebook.cells if cell.cell_type == "markdown" and BADGE.search(cell.source)]
+    badges = badges or [cell for cell in notebook.cells if has_tag(cell, "badge")]
+    if len(setups) != 1:
+        raise ValueError(f"{name}: expected one code cell tagged 'setup', found {len(setups)}")
+    if len(badges) != 1:
+        raise ValueError(f"{name}: expected one Colab badge or cell tagged 'badge', found {len(badges)}")
+
+    def text(cell: NotebookNode) -> tuple:
+        return cell.source, cell.metadata.get("tags")
+
+    before = [text(cell) for cell in (*setups, *badges)]
+    setups[0].source = setup_cell(address)
+    setups[0].metadata.tags = list(SETUP_TAGS)
+    new, found = BADGE.subn(badge(address, name), badges[0].source)
+    badges[0].source = new if found else badge(address, name)
+    return before != [text(cell) for cell in (*setups, *badges)]
+
+
+def stamp_text(text: str, address: str) -> str:
+    return CLONE.sub(address, COLAB_LINK.sub(colab_link(address), text))
+
+
+def stamp(root: Path = ROOT, write: bool = True) -> list[str]:
+    """Stamp the README and the notebooks under `root`; return what differed, rewritten only if `write`."""
+    address = repository(root)
+    differing = []
+    for path in sorted(root.glob("notebooks/*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        if stamp_notebook(notebook, path.name, address):
+            differing.append(f"notebooks/{path.name}")
+            if write:
+                nbformat.write(notebook, path)
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if (stamped := stamp_text(text, address)) != text:
+        differing.append(readme.name)
+        if write:
+            readme.write_text(stamped, encoding="utf-8")
+    return differing
+
+
+if __name__ == "__main__":
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, name what differs")
+    check = parser.parse_args().check
+    try:
+        differing = stamp(write=not check)
+    except ValueError as error:
+        sys.exit(str(error))
+    for name in differing:
+        print(f"{name}: {'is not stamped: run `make stamp`' if check else 'stamped'}")
+    sys.exit(bool(check and differing))
