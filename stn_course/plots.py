@@ -17,6 +17,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from stn_course.distortions import Pose
@@ -154,7 +155,7 @@ def warping(
         transform: the family θ belongs to.
         alt: what the figure shows, in words.
     """
-    figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 3.7)
+    figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 4.1)
     left, right = figure.subplots(1, 2)
     dots = (8, 8)
     sampling = transform.grid(theta.detach()[None].cpu(), dots)[0].flatten(0, 1)
@@ -171,7 +172,7 @@ def warping(
         axis.set_yticks([-1, 0, 1])
         axis.set_xlabel("x")
         axis.set_ylabel("y", rotation=0)
-    reach = max(1.05, float(sampling.abs().max()) + 0.25)
+    reach = max(1.05, 1.05 * float(target_border(theta.detach().cpu(), transform).abs().max()))
     left.set_xlim(-reach, reach)
     left.set_ylim(reach, -reach)
     right.set_xlim(-1.05, 1.05)
@@ -202,6 +203,7 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
         axis.plot(x, y, color=colour, linestyle=style, marker=marker, linewidth=2, label=label)
     if "loss" in column:
         axis.set_yscale("log")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch")
     axis.set_ylabel(column.replace("_", " "))
     axis.grid(alpha=0.25, which="both", linewidth=0.5)

@@ -20,6 +20,16 @@ GAP = 10
 LABEL = 20
 
 
+class Still:
+    """A picture that a notebook shows as a PNG with alternative text: what is left of a slider without a kernel."""
+
+    def __init__(self, image: Image.Image, alt: str):
+        self.image, self.alt = image, alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/png": png(self.image), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
 class EpochSlider:
     """Watch images being straightened more and more as training went on.
 
@@ -55,7 +65,9 @@ class EpochSlider:
             last, 0, last, description="epoch", continuous_update=True, layout=ipywidgets.Layout(width="420px")
         )
         self.reset = ipywidgets.Button(description="to the start", tooltip="back to the untrained network")
-        self.picture = ipywidgets.Image(value=self._png(last), format="png", layout=ipywidgets.Layout(max_width="100%"))
+        self.picture = ipywidgets.Image(
+            value=png(self.compose(last)), format="png", layout=ipywidgets.Layout(max_width="100%")
+        )
         self.epoch.observe(self._redraw, names="value")
         self.reset.on_click(lambda _: setattr(self.epoch, "value", 0))
         self.widget = ipywidgets.VBox([ipywidgets.HBox([self.epoch, self.reset]), self.picture])
@@ -79,26 +91,30 @@ class EpochSlider:
             draw.rectangle((left - 1, 1 + TILE + GAP, left + TILE, 2 + 2 * TILE + GAP), outline=TARGET)
         return picture
 
-    def figure(self, epochs: list[int]) -> Image.Image:
+    def figure(self, epochs: list[int], alt: str | None = None) -> "Still":
         """A still strip: the picture after each of these epochs, one below the other, for readers without a kernel."""
         pictures = [self.compose(epoch) for epoch in epochs]
         strip = Image.new("RGB", (pictures[0].width, sum(picture.height + GAP for picture in pictures)), "white")
         for index, picture in enumerate(pictures):
             strip.paste(picture, (0, index * (picture.height + GAP)))
-        return strip
+        return Still(
+            strip, alt or f"where the network looked and what it saw after epochs {', '.join(map(str, epochs))}"
+        )
 
     def _redraw(self, change: dict) -> None:
-        self.picture.value = self._png(change["new"])
-
-    def _png(self, epoch: int) -> bytes:
-        buffer = io.BytesIO()
-        self.compose(epoch).save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
+        self.picture.value = png(self.compose(change["new"]))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.widget)
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file, quickly rather than small."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 FONT = ImageFont.load_default(14)

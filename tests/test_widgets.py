@@ -51,9 +51,12 @@ def test_the_size_of_the_picture_never_changes(slider):
 
 
 def test_the_still_strip_holds_the_same_pictures(slider):
-    strip = slider.figure([0, 4])
+    still = slider.figure([0, 4])
     first = slider.compose(0)
-    assert strip.crop((0, 0, *first.size)).tobytes() == first.tobytes()
+    assert still.image.crop((0, 0, *first.size)).tobytes() == first.tobytes()
+    data, metadata = still._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG") and set(data) == {"image/png", "text/plain"}
+    assert metadata["image/png"]["alt"] == data["text/plain"] == still.alt
 
 
 def test_a_projective_transform_is_drawn_too():

@@ -53,6 +53,7 @@ def execute(path: Path) -> None:
         timeout=None,
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # a progress bar leaves its last state, not all of them
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()

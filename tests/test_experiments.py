@@ -1,0 +1,706 @@
+"""A name is enough to train, to go on, and to know afterwards what was done on which data."""
+
+import contextlib
+import functools
+import json
+import math
+import multiprocessing
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import stn_course
+from stn_course import experiments
+from stn_course.checkpoints import CheckpointError
+from stn_course.data import Batches, DataError, ImageData, load_mnist
+from stn_course.distortions import RTS
+from stn_course.experiments import EXPERIMENTS, Profile, Recipe, distorted, load_weights, run
+from stn_course.models import CNN, STCNN
+from stn_course.training import evaluate
+
+KEYS = {  # of a record, beside those of its recipe
+    "what": {"experiment", "recipe", "profile", "epochs", "seed", "validate"},
+    "data": {"train_source", "train_images", "train_digest", "test_source", "test_images", "test_digest", "complete"},
+    "where": {"device", "hardware", "threads", "precision", "version", "torch", "python", "date", "seconds"},
+    "result": {"test_loss", "test_accuracy", "epochs_run"},
+}
+
+
+@contextlib.contextmanager
+def threads(n):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Another number of threads adds up in another order: it may give other last bits."""
+    with threads(1):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def data_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    import torchvision
+
+    def unplugged(*arguments, **options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", unplugged)
+
+
+class Stopping(RTS):
+    """Sends this process a signal, once, before it distorts batch number `batch` of training."""
+
+    def __init__(self, batch=None, number=None):
+        super().__init__()
+        self.left, self.number = batch, number
+
+    def __call__(self, images, generator=None):
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), self.number)
+        return super().__call__(images, generator)
+
+
+TINY = Profile(epochs=4, train_images=96, test_images=50, offline=True)
+BATCHES_AN_EPOCH = 3
+
+
+def tiny(name, size=TINY, **changes):
+    """The experiment with one small profile, "tiny", and small batches."""
+    experiment = EXPERIMENTS[name]
+    recipes = {key: replace(recipe, batch_size=32) for key, recipe in experiment.recipes.items()}
+    return replace(experiment, recipes=recipes, profiles={"tiny": size}, **changes)
+
+
+@pytest.fixture
+def make_tiny(monkeypatch):
+    def put(name="rts-mnist/st-cnn", size=TINY, **changes):
+        monkeypatch.setitem(EXPERIMENTS, name, tiny(name, size, **changes))
+        return name
+
+    return put
+
+
+quiet_run = functools.partial(run, device="cpu", progress=False)
+tiny_run = functools.partial(quiet_run, profile="tiny")
+
+
+def assert_same_weights(folder, other):
+    ours, theirs = (torch.load(path / "weights.pt", weights_only=True) for path in (folder, other))
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def without_time(record):
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in record["epochs_run"]]
+    return record | {"seconds": 0, "date": "", "epochs_run": rows}
+
+
+# Names
+
+
+def test_unknown_names_are_told_the_known_ones():
+    with pytest.raises(ValueError, match="experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, .*got 'mnist'"):
+        run("mnist")
+    with pytest.raises(ValueError, match="profile as one of smoke, quick, full, got 'fast'"):
+        run("rts-mnist/cnn", "fast")
+    with pytest.raises(ValueError, match="recipe as one of published, course, got 'mine'"):
+        run("rts-mnist/cnn", "smoke", "mine")
+    with pytest.raises(ValueError, match="recipe as one of course, got 'published'"):
+        run("rts-mnist/st-cnn-attention", "smoke", "published")
+
+
+def test_the_profile_is_the_argument_or_the_environments_or_quick(monkeypatch):
+    monkeypatch.setenv("STN_COURSE_PROFILE", "full")
+    assert experiments.profile_name("smoke") == "smoke"
+    assert experiments.profile_name() == "full"
+    monkeypatch.setenv("STN_COURSE_PROFILE", "")
+    assert experiments.profile_name() == "quick"
+    monkeypatch.delenv("STN_COURSE_PROFILE")
+    assert experiments.profile_name() == "quick"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_the_three_profiles_and_the_courses_recipe(name):
+    experiment = EXPERIMENTS[name]
+    assert set(experiment.profiles) == {"smoke", "quick", "full"}
+    assert "course" in experiment.recipes
+    assert set(experiment.recipes) <= {"published", "course"}
+    smoke, quick, full = (experiment.profiles[key] for key in ("smoke", "quick", "full"))
+    assert smoke.offline is True and quick.offline is None and full.offline is False
+    assert smoke.epochs <= quick.epochs <= 5 <= full.epochs
+    assert (full.train_images, full.test_images) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["rts-mnist/cnn", "rts-mnist/st-cnn"])
+def test_the_published_recipe_is_what_was_published(name):
+    experiment = EXPERIMENTS[name]
+    optimizer, schedule = experiment.recipes["published"].make(experiment.model(), 10)
+    assert type(optimizer) is torch.optim.SGD
+    assert schedule is None
+    for group in optimizer.param_groups:
+        assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0, 0)
+    recipe = experiment.recipes["published"]
+    assert (recipe.batch_size, recipe.clip, recipe.autocast) == (256, None, False)
+    assert experiment.profiles["full"].epochs == 50
+    assert experiment.published == {"rts-mnist/cnn": 91.76, "rts-mnist/st-cnn": 97.22}[name]
+
+
+# Recipes
+
+
+def test_the_localisation_network_has_a_learning_rate_of_its_own():
+    model = STCNN()
+    optimizer, _ = Recipe("sgd", 0.1, 64, localisation_rate=0.25).make(model, 10)
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rate) == sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    assert {rate[id(p)] for p in model.spatial_transformer.localisation.parameters()} == {0.025}
+    assert {rate[id(p)] for p in model.classifier.parameters()} == {0.1}
+
+
+def test_a_localisation_network_is_found_at_any_depth_by_its_whole_name():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.localisation = nn.Linear(1, 1)
+            self.relocalisation = nn.Linear(1, 1)
+
+    odd = nn.Sequential(Odd())
+    for model, inner in ((odd, odd[0]), (odd[0], odd[0])):
+        optimizer, _ = Recipe("sgd", 1.0, 64, localisation_rate=0.5).make(model, 10)
+        rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        assert [rate[id(p)] for p in inner.localisation.parameters()] == [0.5, 0.5]
+        assert [rate[id(p)] for p in inner.relocalisation.parameters()] == [1.0, 1.0]
+
+
+def test_a_network_without_one_has_one_learning_rate():
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, weight_decay=0.02).make(CNN(), 10)
+    assert type(optimizer) is torch.optim.AdamW
+    assert schedule is None
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.1, 0.02)]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40])
+def test_one_cycle_ends_with_the_last_step(steps):
+    model = STCNN()
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, one_cycle=True).make(model, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    with pytest.raises(ValueError):
+        schedule.step()
+    if steps > 10:
+        assert [max(column) for column in zip(*rates)] == pytest.approx([0.1, 0.025], rel=0.02)
+        assert rates[0][0] < 0.01 and rates[-1][0] < 0.001
+        assert all(inside == pytest.approx(outside / 4) for outside, inside in rates)
+    assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)
+
+
+# Smoke runs
+
+SMOKE = [(name, recipe) for name in EXPERIMENTS for recipe in EXPERIMENTS[name].recipes]
+
+
+@pytest.fixture(scope="module", params=SMOKE, ids=" ".join)
+def smoke(request, tmp_path_factory):
+    """The result of a smoke run, which may not open a socket nor leave anything but in its own folder."""
+    name, recipe = request.param
+    folder = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("STN_COURSE_DATA", str(folder / "data"))
+        monkeypatch.setattr("socket.socket", None)
+        result = quiet_run(name, "smoke", recipe, output=folder / "run")
+    assert not (folder / "data").exists()
+    return result
+
+
+def smoke_digits(split, n):
+    return load_mnist(split, offline=True)[:n]
+
+
+def test_a_smoke_run_leaves_a_record_with_everything(smoke):
+    record = json.loads((smoke.folder / "record.json").read_text(encoding="utf-8"))
+    assert record == smoke.record
+    recipe = asdict(EXPERIMENTS[record["experiment"]].recipes[record["recipe"]])
+    assert set().union(*KEYS.values(), recipe) <= set(record)
+    assert {key: record[key] for key in recipe} == recipe
+    assert (record["profile"], record["seed"], record["epochs"], record["validate"]) == ("smoke", 0, 1, False)
+    train, test = smoke_digits("train", 512), distorted(smoke_digits("test", 500), RTS())
+    assert (record["train_images"], record["train_digest"]) == (512, train.digest)
+    assert (record["test_images"], record["test_digest"]) == (500, test.digest)
+    assert "sample" in record["train_source"] and "sample" in record["test_source"]
+    assert "distorted" in record["test_source"]
+    assert record["complete"] is False
+    assert (record["device"], record["threads"]) == ("cpu", 1)
+    assert record["precision"] in ("float32", "bfloat16")
+    versions = stn_course.__version__, torch.__version__, platform.python_version()
+    assert (record["version"], record["torch"], record["python"]) == versions
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", record["date"])
+    assert record["epochs_run"] == smoke.history.rows
+    assert [row["epoch"] for row in smoke.history.rows] == [1]
+    assert not any("validation_loss" in row for row in smoke.history.rows)  # the test split is looked at once
+    assert record["seconds"] == pytest.approx(smoke.history.rows[0]["seconds"], abs=0.06)
+
+
+def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
+    weights = torch.load(smoke.folder / "weights.pt", weights_only=True)
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    assert not smoke.model.training
+    assert all(torch.equal(value, weights[name].float()) for name, value in smoke.model.state_dict().items())
+    model = load_weights(EXPERIMENTS[smoke.record["experiment"]].model(), smoke.folder / "weights.pt")
+    assert not model.training
+    scored = evaluate(model, Batches(distorted(smoke_digits("test", 500), RTS()), 1000))
+    assert (scored.accuracy, scored.loss) == (smoke.record["test_accuracy"], smoke.record["test_loss"])
+
+
+def test_a_smoke_run_records_theta_where_there_is_one(smoke):
+    if not hasattr(smoke.model, "spatial_transformer"):
+        assert "theta" not in smoke.history.rows[0]
+        return
+    with torch.inference_mode():
+        theta = smoke.model.spatial_transformer.theta(experiments.ten_digits())
+    recorded = torch.tensor(smoke.history.rows[-1]["theta"])
+    torch.testing.assert_close(recorded, theta, atol=5e-3, rtol=0)  # float16 weights, four decimals
+
+
+# The same again, and going on
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(EXPERIMENTS, "rts-mnist/st-cnn", tiny("rts-mnist/st-cnn"))
+        return tiny_run("rts-mnist/st-cnn", output=tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_a_seed_decides_everything(make_tiny, undisturbed, tmp_path):
+    torch.manual_seed(123)  # what went on before does not matter
+    again = tiny_run(make_tiny(), output=tmp_path / "again")
+    assert_same_weights(again.folder, undisturbed.folder)
+    assert without_time(again.record) == without_time(undisturbed.record)
+
+
+def test_another_seed_is_another_run(make_tiny, tmp_path):
+    name = make_tiny(size=replace(TINY, epochs=1))
+    weights = [tiny_run(name, seed=seed, output=tmp_path / str(seed)).model.state_dict() for seed in (0, 1)]
+    assert all(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0] if key.endswith("weight"))
+
+
+def start_and_be_stopped(output, batch, number):
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands down that it is ignored
+    EXPERIMENTS["rts-mnist/st-cnn"] = tiny("rts-mnist/st-cnn", distortion=Stopping(batch, number))
+    tiny_run("rts-mnist/st-cnn", output=output)
+
+
+def start_and_be_killed_while_saving(output, epoch):
+    save = torch.save
+
+    def save_half(state, path):
+        save(state, path)
+        if state.get("epoch") == epoch:
+            os.truncate(path, os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = save_half
+    start_and_be_stopped(output, None, None)
+
+
+def in_another_process(function, *arguments) -> int:
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def assert_unfinished(folder, epochs):
+    assert not (folder / "weights.pt").exists()
+    assert not (folder / "record.json").exists()
+    last = sorted((folder / "checkpoints").glob("epoch-*.pt"))[-1].name if epochs else None
+    assert last == (f"epoch-{epochs:04d}.pt" if epochs else None)
+
+
+def assert_goes_on(name, undisturbed, folder, epochs, capsys):
+    """The same call once more ends with the same bits as the run that nobody disturbed."""
+    assert_unfinished(folder, epochs)
+    capsys.readouterr()
+    result = run(name, "tiny", device="cpu", output=folder)
+    assert (f"Going on after epoch {epochs} of 4" in capsys.readouterr().out) == (epochs > 0)
+    assert_same_weights(folder, undisturbed.folder)
+    assert without_time(result.record) == without_time(undisturbed.record)
+    assert result.history.column("epoch") == [1, 2, 3, 4]
+
+
+needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
+
+
+@needs_sigkill
+def test_a_killed_run_goes_on(make_tiny, undisturbed, tmp_path, capsys):
+    batch = 2 * BATCHES_AN_EPOCH + 2
+    assert in_another_process(start_and_be_stopped, tmp_path / "run", batch, signal.SIGKILL) == -signal.SIGKILL
+    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", 2, capsys)
+
+
+@needs_sigkill
+def test_a_run_killed_while_saving_goes_on_from_the_epoch_before(make_tiny, undisturbed, tmp_path, capsys):
+    assert in_another_process(start_and_be_killed_while_saving, tmp_path / "run", 2) == -signal.SIGKILL
+    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", 1, capsys)
+
+
+@pytest.fixture
+def sigint():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("batches", [[2], [8], [5, 2, 5]], ids=str)  # of each call until it is stopped
+def test_a_run_stopped_by_hand_goes_on(make_tiny, undisturbed, tmp_path, capsys, sigint, batches):
+    epochs = 0
+    for batch in batches:
+        name = make_tiny(distortion=Stopping(batch, sigint))
+        result = tiny_run(name, output=tmp_path / "run")
+        epochs += (batch - 1) // BATCHES_AN_EPOCH
+        assert result.record is None
+        assert result.history.stopped == f"stopped by hand in epoch {epochs + 1} of 4"
+        assert len(result.history) == epochs
+        assert "goes on from the last finished epoch" in capsys.readouterr().out
+        assert_unfinished(tmp_path / "run", epochs)
+    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", epochs, capsys)
+
+
+def test_a_finished_run_is_not_trained_again(make_tiny, undisturbed, tmp_path, capsys):
+    name = make_tiny("rts-mnist/cnn", replace(TINY, epochs=2))
+    first = tiny_run(name, output=tmp_path)
+    second = tiny_run(name, output=tmp_path)
+    assert second.history.rows == first.history.rows  # to the seconds they took
+    assert second.record | {"date": ""} == first.record | {"date": ""}
+
+
+def test_a_folder_of_another_run_is_refused_and_left_alone(make_tiny, undisturbed):
+    files = {path: path.read_bytes() for path in undisturbed.folder.rglob("*") if path.is_file()}
+    name = make_tiny()
+    with pytest.raises(CheckpointError, match="seed: 0 there, 1 here"):
+        tiny_run(name, seed=1, output=undisturbed.folder)
+    with pytest.raises(CheckpointError, match="validate: False there, True here"):
+        tiny_run(name, validate=True, output=undisturbed.folder)
+    with pytest.raises(CheckpointError, match="epochs: 4 there, 5 here"):
+        tiny_run(make_tiny(size=replace(TINY, epochs=5)), output=undisturbed.folder)
+    with pytest.raises(CheckpointError, match="train_digest: "):
+        tiny_run(make_tiny(size=replace(TINY, train_images=95)), output=undisturbed.folder)
+    recipe = replace(EXPERIMENTS[name].recipes["course"], learning_rate=1e-3)
+    make_tiny()
+    EXPERIMENTS[name].recipes["course"] = recipe
+    with pytest.raises(CheckpointError, match="learning_rate: 0.003 there, 0.001 here"):
+        tiny_run(name, output=undisturbed.folder)
+    assert {path: path.read_bytes() for path in undisturbed.folder.rglob("*") if path.is_file()} == files
+
+
+def test_a_run_whose_loss_is_no_number_has_no_record(make_tiny, tmp_path, capsys):
+    name = make_tiny("rts-mnist/cnn")
+    EXPERIMENTS[name].recipes["course"] = Recipe("sgd", 1e20, 32)
+    result = tiny_run(name, output=tmp_path)
+    assert "the loss became" in result.history.stopped
+    assert result.record is None
+    assert_unfinished(tmp_path, len(result.history))
+    assert all(math.isfinite(value) for row in result.history.rows for value in row.values())
+
+
+# Where it is put, on which data, in which precision
+
+ONE_EPOCH = replace(TINY, epochs=1)
+
+
+def test_the_place_for_runs_is_the_data_folder(make_tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("STN_COURSE_PROFILE", "tiny")
+    result = quiet_run(make_tiny("rts-mnist/cnn", ONE_EPOCH), recipe="published", seed=3)
+    assert result.folder == tmp_path / "data" / "runs" / "rts-mnist" / "cnn" / "published-tiny-3"
+    assert (result.folder / "record.json").exists()
+    assert result.record["recipe"] == "published"
+
+
+def test_the_folder_one_stands_in_will_do(make_tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_run(make_tiny("rts-mnist/cnn", ONE_EPOCH), output=".")
+    assert (tmp_path / "record.json").exists()
+
+
+def test_full_refuses_the_sample_and_writes_nothing(no_network, tmp_path):
+    with pytest.raises(ConnectionError) as error:
+        run("rts-mnist/cnn", "full", output=tmp_path / "out" / "run")
+    assert "train-images-idx3-ubyte" in str(error.value)
+    assert str(tmp_path / "data" / "MNIST" / "raw") in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_network_quick_carries_on_and_says_so(no_network, make_tiny, tmp_path, capsys):
+    result = run(make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, offline=None)), "tiny", device="cpu", output=tmp_path)
+    said = capsys.readouterr().out
+    assert "could not be downloaded" in said
+    assert "MNIST sample" in said.splitlines()[-1]
+    assert not result.record["complete"]
+    assert "sample" in result.record["train_source"]
+    assert "sample" in result.record["test_source"]
+
+
+def counting_load(asked, n=180):
+    def load(split, offline=None):
+        asked.append(split)
+        return load_mnist(split, offline=True)[:n]
+
+    return load
+
+
+def test_validation_holds_out_training_images_and_leaves_the_test_split_alone(make_tiny, tmp_path):
+    asked = []
+    name = make_tiny("rts-mnist/cnn", Profile(epochs=2, offline=True), load=counting_load(asked))
+    result = tiny_run(name, output=tmp_path, validate=True)
+    train = load_mnist("train", offline=True)[:180]
+    kept, held_out = train[:165], distorted(train[165:], RTS())  # the last twelfth
+    assert set(asked) == {"train"}
+    assert result.record["validate"] is True
+    assert (result.record["train_images"], result.record["train_digest"]) == (165, kept.digest)
+    assert (result.record["test_images"], result.record["test_digest"]) == (15, held_out.digest)
+    scored = evaluate(result.model, Batches(held_out, 1000))
+    assert result.record["test_accuracy"] == scored.accuracy
+    assert result.history.column("validation_loss")[-1] == pytest.approx(scored.loss, rel=0.01)  # before float16
+
+
+def test_validation_works_on_the_digits_that_come_along(tmp_path):
+    record = quiet_run("rts-mnist/cnn", "smoke", output=tmp_path, validate=True).record
+    assert record["train_images"] > 0 and record["test_images"] > 0
+    assert record["train_images"] + record["test_images"] <= 2000
+
+
+def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, monkeypatch):
+    asked, scored = [], []
+    monkeypatch.setattr(experiments, "evaluate", lambda *given: scored.append(given) or evaluate(*given))
+    monkeypatch.setattr("stn_course.training.evaluate", lambda *given: pytest.fail("looked at during training"))
+    tiny_run(make_tiny("rts-mnist/cnn", replace(TINY, epochs=2), load=counting_load(asked)), output=tmp_path)
+    assert sorted(asked) == ["test", "train"]
+    assert len(scored) == 1
+
+
+def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_the_hardware_has_it(make_tiny, tmp_path, monkeypatch):
+    name, results = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10)), {}
+    for native in (True, False):
+        monkeypatch.setattr(experiments, "native_bfloat16", lambda device, native=native: native)
+        for recipe in ("course", "published"):
+            results[native, recipe] = tiny_run(name, recipe=recipe, output=tmp_path / f"{native}-{recipe}")
+    precision = {key: result.record["precision"] for key, result in results.items()}
+    assert precision.pop((True, "course")) == "bfloat16"
+    assert set(precision.values()) == {"float32"}
+    losses = {key: result.history.column("loss") for key, result in results.items()}
+    assert losses[True, "course"] != losses[False, "course"]
+    assert losses[True, "course"] == pytest.approx(losses[False, "course"], rel=0.02)
+    assert losses[True, "published"] == losses[False, "published"]
+
+
+def test_native_bfloat16_is_yes_or_no():
+    assert type(experiments.native_bfloat16(torch.device("cpu"))) is bool
+    assert experiments.native_bfloat16(torch.device("meta")) is False
+    if torch.cuda.is_available():
+        assert type(experiments.native_bfloat16(torch.device("cuda"))) is bool
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_run_on_a_gpu_goes_on_too(make_tiny, tmp_path, sigint):
+    run(make_tiny(distortion=Stopping(8, sigint)), "tiny", device="cuda", output=tmp_path, progress=False)
+    result = run(make_tiny(), "tiny", output=tmp_path, progress=False)
+    assert result.history.column("epoch") == [1, 2, 3, 4]
+    assert result.record["device"] == "cuda"
+
+
+# The fixed distorted test split
+
+
+def test_the_distorted_test_split_is_the_same_forever():
+    test = distorted(load_mnist("test", offline=True), RTS())
+    assert test.digest == "b661da945ceb7900"
+    assert (test.images.dtype, test.images.shape) == (torch.uint8, (1000, 1, 42, 42))
+    assert torch.equal(test.labels, load_mnist("test", offline=True).labels)
+    assert test.source.endswith(", distorted (RTS)")
+    assert not test.complete
+
+
+def test_it_does_not_depend_on_threads_or_on_how_it_is_cut_into_batches():
+    digits = load_mnist("train", offline=True)[:1100]
+    with threads(1):
+        one = distorted(digits, RTS())
+    with threads(2):
+        assert distorted(digits, RTS()).digest == one.digest
+    rts, generator = RTS(), torch.Generator().manual_seed(experiments.TEST_SEED)
+    theta = rts.sample(1100, generator, torch.float64)
+    for size in (1, 333, 1100):
+        parts = zip(digits.images.double().split(size), theta.split(size), strict=True)
+        made = torch.cat([rts.apply(images, thetas) for images, thetas in parts])
+        assert torch.equal(made.round().to(torch.uint8), one.images)
+
+
+def test_it_depends_on_its_own_seed_alone():
+    digits = load_mnist("test", offline=True)[:50]
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    one = distorted(digits, RTS())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert distorted(digits, RTS()).digest == one.digest
+    assert distorted(digits, RTS(), seed=1).digest != one.digest
+    whole = ImageData(digits.images, digits.labels, "whole")
+    assert distorted(whole, RTS()).complete
+
+
+# Weights and records
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "weights.pt"
+    torch.save({key: value.half() for key, value in CNN().state_dict().items()}, path)
+    return path
+
+
+def test_weights_come_back(weights_file):
+    torch.manual_seed(0)
+    expected, model = CNN().state_dict(), load_weights(CNN(), str(weights_file))
+    assert not model.training
+    for key, value in model.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, expected[key].half().float())
+
+
+def test_weights_of_another_network_are_refused_by_name(weights_file):
+    for model in (STCNN(), CNN(channels=32), nn.Linear(2, 2)):
+        with pytest.raises(DataError, match=f"does not hold weights for {type(model).__name__}") as error:
+            load_weights(model, weights_file)
+        assert str(weights_file) in str(error.value)
+
+
+@settings(max_examples=15)
+@given(share=st.floats(0, 1, exclude_max=True), garbage=st.binary(max_size=100))
+def test_a_damaged_file_of_weights_is_refused_by_name(weights_file, share, garbage):
+    whole = weights_file.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        for content in (whole[: int(share * len(whole))], garbage, bytes(len(garbage))):
+            damaged = Path(folder, "damaged.pt")
+            damaged.write_bytes(content)
+            with pytest.raises(DataError, match="damaged.pt"):
+                load_weights(CNN(), damaged)
+
+
+def test_altered_weights_are_refused_by_name(weights_file, tmp_path):
+    """`torch.load` alone does not notice."""
+    content = bytearray(weights_file.read_bytes())
+    where = content.index(torch.load(weights_file, weights_only=True)["layers.3.weight"].numpy().tobytes())
+    content[where : where + 2] = b"\x00\x7e"  # a NaN
+    (tmp_path / "altered.pt").write_bytes(content)
+    with pytest.raises(DataError, match="altered.pt"):
+        load_weights(CNN(), tmp_path / "altered.pt")
+
+
+def test_a_missing_file_of_weights_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing.pt"):
+        load_weights(CNN(), tmp_path / "nothing.pt")
+    with pytest.raises((DataError, OSError), match=re.escape(str(tmp_path))):
+        load_weights(CNN(), tmp_path)
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch, weights_file):
+    """Another place for what comes with the package, with one network, and records of three runs."""
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    runs = [("rts-mnist/st-cnn", "course", 0), ("rts-mnist/cnn", "course", 1), ("rts-mnist/cnn", "course", 0)]
+    for name, recipe, seed in [*runs, ("rts-mnist/cnn", "published", 0)]:
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        record = {"experiment": name, "recipe": recipe, "seed": seed, "note": "θ"}
+        (tmp_path / name / f"{recipe}-{seed}.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    (tmp_path / "rts-mnist" / "cnn" / "course-0.pt").write_bytes(weights_file.read_bytes())
+    return tmp_path
+
+
+def test_what_comes_with_the_package_is_found_by_name(shelf, weights_file):
+    model = experiments.load_pretrained("rts-mnist/cnn")
+    assert not model.training
+    expected = load_weights(CNN(), weights_file).state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in model.state_dict().items())
+    assert experiments.load_record("rts-mnist/cnn")["seed"] == 0
+    assert experiments.load_record("rts-mnist/cnn", "published")["recipe"] == "published"
+    record = experiments.load_record("rts-mnist/cnn", "course", 1)
+    assert record == {"experiment": "rts-mnist/cnn", "recipe": "course", "seed": 1, "note": "θ"}
+
+
+def test_records_are_in_the_order_of_the_experiments(shelf):
+    assert [(record["experiment"], record["recipe"], record["seed"]) for record in experiments.records()] == [
+        ("rts-mnist/cnn", "published", 0),
+        ("rts-mnist/cnn", "course", 0),
+        ("rts-mnist/cnn", "course", 1),
+        ("rts-mnist/st-cnn", "course", 0),
+    ]
+
+
+def test_what_does_not_come_with_the_package_is_told_what_does(shelf):
+    with pytest.raises(FileNotFoundError, match=r"cnn under the published .* it has: rts-mnist/cnn/course-0$"):
+        experiments.load_pretrained("rts-mnist/cnn", "published")
+    with pytest.raises(FileNotFoundError, match="rts-mnist/st-cnn under the published .* seed 0") as error:
+        experiments.load_record("rts-mnist/st-cnn", "published")
+    for there in ("cnn/course-0", "cnn/course-1", "cnn/published-0", "st-cnn/course-0"):
+        assert f"rts-mnist/{there}" in str(error.value)
+
+
+@pytest.mark.parametrize("load", [experiments.load_pretrained, experiments.load_record])
+def test_unknown_names_of_results_are_told_the_known_ones(load):
+    with pytest.raises(ValueError, match="experiment as one of rts-mnist/cnn, .*got 'nobody'"):
+        load("nobody")
+    with pytest.raises(ValueError, match="recipe as one of published, course, got 'secret'"):
+        load("rts-mnist/cnn", "secret")
+
+
+# Lightness
+
+IMPORT = """
+import sys
+sockets = []
+sys.addaudithook(lambda event, arguments: sockets.append(event) if event.startswith("socket.") else None)
+import stn_course
+print(sorted({"torch", "numpy"} & set(sys.modules)), sockets)
+import stn_course.experiments
+print(sorted({"matplotlib", "ipywidgets", "torchvision"} & set(sys.modules)), sockets)
+"""
+
+
+def test_importing_is_light(tmp_path):
+    path = Path(stn_course.__file__).parents[1]
+    made = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        env=os.environ | {"PYTHONPATH": str(path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (made.stdout, made.stderr) == ("[] []\n[] []\n", "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,468 @@
+"""The loop learns, counts right, can be stopped at any moment, and stops by itself at a loss that is no number."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stn_course.spatial_transformer import SpatialTransformer, theta_head
+from stn_course.training import LOOK_EVERY, Evaluation, History, evaluate, fit
+from stn_course.transforms import Affine
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny tensors are slower on several, the more so where other processes want the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def toy_batches(sizes=(16, 16, 16, 5), seed=0):
+    """Images of 2×2 pixels in which the brightest pixel is the label; batches of different sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    batches = []
+    for size in sizes:
+        labels = torch.randint(4, (size,), generator=generator)
+        images = F.one_hot(labels, 4) + 0.3 * torch.rand(size, 4, generator=generator)
+        batches.append((images.reshape(size, 1, 2, 2), labels))
+    return batches
+
+
+def linear_model(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 4))
+
+
+def rich_model(seed=0):
+    """A model with all that has a state of its own: a transformer, running statistics and dropout."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        SpatialTransformer(nn.Sequential(nn.Flatten(), theta_head(4, Affine()))),
+        nn.BatchNorm2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 8),
+        nn.Dropout(0.2),
+        nn.Linear(8, 4),
+    )
+
+
+def sgd(model, rate=0.5):
+    return torch.optim.SGD(model.parameters(), rate)
+
+
+def state_of(model):
+    return copy.deepcopy(model.state_dict())
+
+
+def assert_same_state(model, state):
+    assert model.state_dict().keys() == state.keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def quiet_fit(model, train, validation=None, *, epochs, optimizer=None, **options):
+    return fit(model, train, validation, epochs=epochs, optimizer=optimizer or sgd(model), progress=False, **options)
+
+
+class Interrupted:
+    """Batches in which something happens before step `step` of pass `epoch`; both count from 1."""
+
+    def __init__(self, batches, epoch, step, happens):
+        self.batches, self.epoch, self.step, self.happens = batches, epoch, step, happens
+        self.passes = self.steps = 0
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        self.passes += 1
+        for step, batch in enumerate(self.batches, start=1):
+            if (self.passes, step) == (self.epoch, self.step):
+                batch = self.happens(batch) or batch
+            self.steps += 1
+            yield batch
+
+
+def ctrl_c(_):
+    raise KeyboardInterrupt
+
+
+# Learning and counting
+
+
+@pytest.mark.parametrize("make", [linear_model, rich_model])
+def test_a_separable_problem_is_learnt(make):
+    model = make()
+    history = quiet_fit(model, toy_batches(), epochs=40)
+    assert history.stopped is None
+    assert len(history) == 40
+    assert history.column("loss")[-1] < 0.5 * history.column("loss")[0]
+    assert evaluate(model, toy_batches(seed=1)).accuracy == 1.0
+
+
+def by_hand(model, batches, epochs, rate, clip=None, decay=None):
+    """The same training, written out; the rows it should give."""
+    rows = []
+    for epoch in range(1, epochs + 1):
+        loss_sum, right, seen = 0.0, 0, 0
+        for images, labels in batches:
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
+            model.zero_grad()
+            loss.backward()
+            with torch.no_grad():
+                norm = math.sqrt(sum((p.grad**2).sum().item() for p in model.parameters()))
+                scale = min(1.0, clip / norm) if clip else 1.0
+                for parameter in model.parameters():
+                    parameter -= rate * scale * parameter.grad
+            rate = rate * decay if decay else rate
+            loss_sum += loss.item() * len(labels)
+            right += (logits.argmax(1) == labels).sum().item()
+            seen += len(labels)
+        rows.append({"epoch": epoch, "loss": loss_sum / seen, "accuracy": right / seen})
+    return rows
+
+
+@pytest.mark.parametrize("clip", [None, 0.1, 1e9])
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_it_does_what_the_same_loop_written_by_hand_does(clip, decay):
+    model, twin, batches = linear_model(), linear_model(), toy_batches()
+    optimizer = sgd(model)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay) if decay else None
+    history = quiet_fit(model, batches, epochs=3, optimizer=optimizer, schedule=schedule, clip=clip)
+    expected = by_hand(twin, batches, 3, 0.5, clip, decay)
+    for row, expected_row in zip(history.rows, expected, strict=True):
+        assert {name: row[name] for name in expected_row} == pytest.approx(expected_row, rel=1e-5)
+    torch.testing.assert_close(dict(model.state_dict()), dict(twin.state_dict()), rtol=1e-4, atol=1e-6)
+
+
+def test_the_norm_of_the_whole_gradient_is_clipped():
+    model, batches = linear_model(), toy_batches(sizes=(16,))
+    before = torch.cat([p.detach().flatten() for p in model.parameters()])
+    quiet_fit(model, batches, epochs=1, optimizer=sgd(model, 1.0), clip=0.01)
+    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert (after - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_schedule_is_stepped_after_every_batch():
+    model, batches = linear_model(), toy_batches()
+    optimizer, steps = sgd(model), 3 * len(batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=steps, cycle_momentum=False)
+    quiet_fit(model, batches, epochs=3, optimizer=optimizer, schedule=schedule)
+    assert schedule.last_epoch == steps
+    with pytest.raises(ValueError, match=f"step {steps + 1} times"):  # none is left
+        schedule.step()
+
+
+def test_history_has_one_row_an_epoch():
+    history = quiet_fit(linear_model(), toy_batches(), epochs=3)
+    assert [set(row) for row in history.rows] == [{"epoch", "loss", "accuracy", "seconds"}] * 3
+    assert history.column("epoch") == [1, 2, 3]
+    assert all(type(row["loss"]) is type(row["accuracy"]) is type(row["seconds"]) is float for row in history.rows)
+    assert all(0 <= row["accuracy"] <= 1 and row["seconds"] > 0 for row in history.rows)
+    with pytest.raises(KeyError, match="validation_loss"):
+        history.column("validation_loss")
+
+
+@pytest.mark.parametrize("n", [1, LOOK_EVERY - 1, LOOK_EVERY, LOOK_EVERY + 1, 2 * LOOK_EVERY])
+def test_every_batch_counts_whenever_the_loss_is_looked_at(n):
+    batches, model = toy_batches(sizes=(3,) * n), linear_model()
+    history = quiet_fit(model, batches, epochs=1, optimizer=sgd(model, 0.0))
+    assert history.column("loss") == pytest.approx([evaluate(model, batches).loss], rel=1e-5)
+    assert history.column("accuracy") == pytest.approx([evaluate(model, batches).accuracy])
+
+
+def test_no_batches_to_train_on_are_an_error():
+    with pytest.raises(ValueError, match="at least one batch"):
+        quiet_fit(linear_model(), [], epochs=1)
+
+
+class Watch(nn.Module):
+    """Notes the mode it is called in."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = []
+
+    def forward(self, x):
+        self.modes.append(self.training)
+        return x
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_training_is_in_training_mode_and_leaves_evaluation_mode(mode):
+    watch = Watch()
+    model = nn.Sequential(watch, linear_model()).train(mode)
+    batches = toy_batches(sizes=(4, 4))
+    quiet_fit(model, batches, batches[:1], epochs=2)
+    assert watch.modes == [True, True, False] * 2
+    assert not model.training
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, None])
+def test_autocast_reaches_the_model_and_not_the_parameters_or_the_loss(dtype, monkeypatch):
+    model, seen = linear_model(), set()
+    model.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    given, cross_entropy = set(), F.cross_entropy
+
+    def watched(logits, labels):
+        given.add(logits.dtype)
+        return cross_entropy(logits, labels)
+
+    monkeypatch.setattr(F, "cross_entropy", watched)
+    history = quiet_fit(model, toy_batches(), epochs=30, autocast=dtype)
+    assert seen == {dtype or torch.float32}
+    assert given == {torch.float32}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert history.column("accuracy")[-1] == 1.0
+
+
+# Evaluating
+
+
+def test_evaluation_is_the_mean_over_all_images():
+    model, batches = rich_model(), toy_batches(sizes=(7, 7, 2))
+    quiet_fit(model, batches, epochs=1)
+    model.train()
+    state = state_of(model)
+    scored = evaluate(model, batches)
+    assert model.training
+    assert_same_state(model, state)  # running statistics too
+    model.eval()
+    assert evaluate(model, iter(batches)) == scored  # a length is not needed
+    assert not model.training
+    with torch.no_grad():
+        logits = torch.cat([model(images) for images, _ in batches])
+    labels = torch.cat([labels for _, labels in batches])
+    chances = logits.double().softmax(1)[torch.arange(16), labels]
+    assert scored.loss == pytest.approx(-chances.log().mean().item(), rel=1e-5)
+    assert scored.accuracy == (logits.argmax(1) == labels).sum().item() / 16
+    assert isinstance(scored, Evaluation)
+    assert all(type(value) is float for value in scored)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_nothing_to_evaluate_on_is_an_error_and_the_mode_is_put_back(mode):
+    model = rich_model().train(mode)
+    with pytest.raises(ValueError, match="at least one batch"):
+        evaluate(model, [])
+    assert model.training is mode
+
+
+# Validation, additions to the rows, going on
+
+
+def test_validation_columns_are_the_evaluation_after_each_epoch():
+    model, train, validation = rich_model(), toy_batches(), toy_batches(seed=2)
+    scored = []
+    history = quiet_fit(
+        model, train, validation, epochs=3, after_epoch=lambda row: scored.append(evaluate(model, validation))
+    )
+    assert history.column("validation_loss") == [one.loss for one in scored]
+    assert history.column("validation_accuracy") == [one.accuracy for one in scored]
+    assert evaluate(model, validation) == scored[-1]
+
+
+def test_after_epoch_sees_the_whole_row_and_adds_to_it():
+    rows = []
+
+    def after_epoch(row):
+        rows.append(dict(row))
+        return {"twice": 2 * row["epoch"]} if row["epoch"] > 1 else None
+
+    batches = toy_batches()
+    history = quiet_fit(linear_model(), batches, batches, epochs=3, after_epoch=after_epoch)
+    columns = {"epoch", "loss", "accuracy", "seconds", "validation_loss", "validation_accuracy"}
+    assert [set(row) for row in rows] == [columns] * 3
+    assert [row.get("twice") for row in history.rows] == [None, 4, 6]
+    assert [{**row, "twice": 0} for row in history.rows] == [{**row, "twice": 0} for row in rows]
+
+
+def test_going_on_with_a_history_is_the_same_as_never_having_stopped():
+    batches, whole, parts = toy_batches(), linear_model(), linear_model()
+    expected = quiet_fit(whole, batches, epochs=5)
+    optimizer, history = sgd(parts), History()
+    for epochs in (2, 3, 5):
+        assert quiet_fit(parts, batches, epochs=epochs, optimizer=optimizer, history=history) is history
+        assert history.column("epoch") == list(range(1, epochs + 1))
+    assert history.column("loss") == expected.column("loss")
+    assert_same_state(parts, whole.state_dict())
+
+
+def test_no_more_epochs_change_nothing():
+    model, batches = rich_model(), toy_batches()
+    history = quiet_fit(model, batches, epochs=2)
+    state, rows = state_of(model), copy.deepcopy(history.rows)
+    for epochs in (0, 1, 2):
+        quiet_fit(model, batches, epochs=epochs, history=history)
+    assert_same_state(model, state)
+    assert history.rows == rows
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("epoch, step", [(1, 1), (1, 3), (3, 1), (3, 4)])
+def test_ctrl_c_leaves_a_usable_model_and_history(epoch, step, capsys):
+    model, twin, batches = linear_model(), linear_model(), toy_batches()
+    optimizer = sgd(model)
+    history = quiet_fit(model, Interrupted(batches, epoch, step, ctrl_c), epochs=5, optimizer=optimizer)
+    assert history.column("epoch") == list(range(1, epoch))
+    assert history.stopped == f"stopped by hand in epoch {epoch} of 5"
+    assert capsys.readouterr().out == f"Training stopped by hand in epoch {epoch} of 5.\n"
+    assert not model.training
+    by_hand(twin, batches, epoch - 1, 0.5)  # the model is as it was at that moment: finished epochs and finished steps
+    by_hand(twin, batches[: step - 1], int(step > 1), 0.5)
+    torch.testing.assert_close(dict(model.state_dict()), dict(twin.state_dict()), rtol=1e-4, atol=1e-6)
+    history = quiet_fit(model, batches, epochs=30, optimizer=optimizer, history=history)
+    assert history.stopped is None
+    assert history.column("epoch") == list(range(1, 31))
+    assert evaluate(model, batches).accuracy == 1.0
+
+
+def test_ctrl_c_between_two_epochs():
+    batches = toy_batches()
+    history = quiet_fit(linear_model(), batches, Interrupted(batches, 2, 1, ctrl_c), epochs=3)
+    assert (len(history), history.stopped) == (1, "stopped by hand in epoch 2 of 3")
+
+    def after_epoch(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    history = quiet_fit(linear_model(), batches, epochs=3, after_epoch=after_epoch)
+    assert (len(history), history.stopped) == (1, "stopped by hand in epoch 2 of 3")
+
+
+def test_other_errors_are_not_kept_back():
+    def fail(_):
+        raise RuntimeError("out of paper")
+
+    with pytest.raises(RuntimeError, match="out of paper"):
+        quiet_fit(linear_model(), Interrupted(toy_batches(), 2, 2, fail), epochs=3)
+
+
+# A loss that is not finite
+
+
+def states_after_epochs(model):
+    """`after_epoch` that keeps the state of each epoch's end, and the list it keeps them in; the first is the start."""
+    states = [state_of(model)]
+    return lambda row: states.append(state_of(model)), states
+
+
+def not_a_number(batch):
+    return batch[0] * math.nan, batch[1]
+
+
+@pytest.mark.parametrize("epoch, step", [(1, 1), (1, 4), (3, 2), (3, 4)])
+def test_a_poisoned_batch_is_found_and_the_model_put_back(epoch, step, capsys):
+    model = rich_model()
+    after_epoch, states = states_after_epochs(model)
+    history = quiet_fit(model, Interrupted(toy_batches(), epoch, step, not_a_number), epochs=4, after_epoch=after_epoch)
+    assert history.stopped == (
+        f"stopped because the loss became nan at step {step} in epoch {epoch} of 4; "
+        f"the model is back at the end of epoch {epoch - 1}"
+    )
+    assert f"Training {history.stopped}." in capsys.readouterr().out
+    assert history.column("epoch") == list(range(1, epoch))
+    assert_same_state(model, states[-1])
+    assert len(states) == epoch
+    assert not model.training
+
+
+@pytest.mark.parametrize("step", [1, LOOK_EVERY, LOOK_EVERY + 1, 2 * LOOK_EVERY + 7, 3 * LOOK_EVERY])
+def test_the_first_step_of_many_is_named_and_training_does_not_go_on_for_long(step):
+    batches = Interrupted(toy_batches(sizes=(4,) * 3 * LOOK_EVERY), 1, step, not_a_number)
+    history = quiet_fit(linear_model(), batches, epochs=1)
+    assert f"nan at step {step} in epoch 1 of 1" in history.stopped
+    assert step <= batches.steps < step + LOOK_EVERY
+
+
+def test_a_nan_in_theta_is_found():
+    model = rich_model()
+    after_epoch, states = states_after_epochs(model)
+
+    def poison(_):
+        with torch.no_grad():
+            model[0].localisation[-1].bias[2] = math.nan
+
+    history = quiet_fit(model, Interrupted(toy_batches(), 3, 2, poison), epochs=4, after_epoch=after_epoch)
+    assert "nan at step 2 in epoch 3 of 4" in history.stopped
+    assert_same_state(model, states[-1])
+    assert len(states) == 3
+    assert model[0].localisation[-1].bias.isfinite().all()
+
+
+def test_a_loss_that_is_infinite_is_found():
+    batches = toy_batches()
+    batches[1] = torch.full((4, 1, 2, 2), 3e38), torch.arange(4)  # finite pixels; some label is infinitely unlikely
+    model = linear_model()
+    history = quiet_fit(model, batches, epochs=1)
+    assert "became inf at step 2 in epoch 1 of 1" in history.stopped
+    assert_same_state(model, linear_model().state_dict())
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_gradient_that_is_not_finite_does_not_end_an_epoch_well(step):
+    """The loss of the step is finite, and after the last step of an epoch there is no other loss to tell."""
+    model = linear_model()
+    after_epoch, states = states_after_epochs(model)
+    poisoned = []
+
+    def poison(_):
+        poisoned.append(model[1].weight.register_hook(lambda gradient: gradient * math.nan))
+
+    history = quiet_fit(model, Interrupted(toy_batches(), 2, step, poison), epochs=2, after_epoch=after_epoch)
+    assert poisoned
+    assert history.stopped is not None
+    assert history.column("epoch") == [1]
+    assert len(states) == 2
+    assert_same_state(model, states[1])
+
+
+def test_going_on_after_a_poisoned_batch_was_removed():
+    model, batches = linear_model(), toy_batches()
+    optimizer = sgd(model)
+    history = quiet_fit(model, Interrupted(batches, 2, 1, not_a_number), epochs=30, optimizer=optimizer)
+    assert len(history) == 1
+    history = quiet_fit(model, batches, epochs=30, optimizer=optimizer, history=history)
+    assert history.stopped is None
+    assert len(history) == 30
+    assert evaluate(model, batches).accuracy == 1.0
+
+
+# What is shown
+
+
+def test_a_line_for_each_epoch(capsys):
+    model, batches = linear_model(), toy_batches()
+    history = fit(model, batches, batches, epochs=3, optimizer=sgd(model))
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.replace("\r", "\n").splitlines() if "validation" in line]
+    assert [line.split("   ")[0] for line in lines] == ["epoch  1/3", "epoch  2/3", "epoch  3/3"]
+    for line, row in zip(lines, history.rows, strict=True):
+        assert f"loss {row['loss']:.4f}" in line
+        assert f"accuracy {row['accuracy']:.2%}" in line
+        assert f"validation {row['validation_accuracy']:.2%}" in line
+        assert line.endswith(f"{row['seconds']:.0f} s")
+    assert shown.endswith(lines[-1] + "\n")  # the bar is cleared away before
+
+
+def test_a_line_without_validation_does_not_speak_of_it(capsys):
+    model = linear_model()
+    fit(model, toy_batches(), epochs=1, optimizer=sgd(model))
+    last = capsys.readouterr().out.replace("\r", "\n").splitlines()[-1]
+    assert last.startswith("epoch  1/1   loss ")
+    assert "validation" not in last
+
+
+def test_without_progress_nothing_is_shown(capsys):
+    batches = toy_batches()
+    quiet_fit(linear_model(), batches, batches, epochs=2)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
