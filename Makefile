@@ -34,6 +34,7 @@ lint: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(RUN) -m stn_course results --write
+	$(RUN) tools/readme_picture.py
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -126,6 +126,15 @@ def test_the_same_seed_gives_the_same_batch(digits):
     assert torch.equal(one, rts.apply(digits[:50], rts.sample(50, seeded(1))))
 
 
+def test_a_seed_means_the_same_poses_for_ever():
+    """The test split and the digest in every record hang on the order of the draws: turn, size, x, y."""
+    turn, size, x, y = torch.rand(4, 6, generator=seeded(1), dtype=torch.float64)
+    poses = RTS().pose(RTS().sample(6, seeded(1), torch.float64))
+    torch.testing.assert_close(poses.degrees, 90 * turn - 45)
+    torch.testing.assert_close(poses.scale, 0.7 + 0.5 * size)
+    torch.testing.assert_close(poses.centre * 21, torch.stack((14 * x - 7, 14 * y - 7), dim=1))
+
+
 def test_a_generator_goes_on():
     generator = seeded(1)
     assert not torch.equal(RTS().sample(5, generator), RTS().sample(5, generator))

@@ -304,10 +304,34 @@ def test_a_seed_decides_everything(make_tiny, undisturbed, tmp_path):
     assert without_time(again.record) == without_time(undisturbed.record)
 
 
+def test_the_schedule_of_a_run_ends_with_its_last_step(undisturbed):
+    last = torch.load(undisturbed.folder / "checkpoints" / "epoch-0004.pt", weights_only=True)
+    assert last["schedule"]["total_steps"] == last["schedule"]["last_epoch"] == 4 * BATCHES_AN_EPOCH
+
+
+def test_the_gradient_of_a_run_is_clipped(make_tiny, tmp_path):
+    name = make_tiny("rts-mnist/cnn", replace(TINY, epochs=1))
+    EXPERIMENTS[name].recipes["course"] = Recipe("sgd", 1.0, 32, clip=1e-8)
+    trained = dict(tiny_run(name, output=tmp_path).model.state_dict())
+    torch.manual_seed(0)
+    torch.testing.assert_close(trained, dict(CNN().state_dict()), atol=1e-4, rtol=1e-3)  # float16
+
+
 def test_another_seed_is_another_run(make_tiny, tmp_path):
     name = make_tiny(size=replace(TINY, epochs=1))
     weights = [tiny_run(name, seed=seed, output=tmp_path / str(seed)).model.state_dict() for seed in (0, 1)]
     assert all(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0] if key.endswith("weight"))
+
+
+def test_a_seed_decides_the_order_and_the_distortions_too(make_tiny, tmp_path):
+    def same_start():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return CNN()
+
+    name = make_tiny("rts-mnist/cnn", replace(TINY, epochs=1), model=same_start)
+    losses = [tiny_run(name, seed=seed, output=tmp_path / str(seed)).history.column("loss") for seed in (0, 1)]
+    assert losses[0] != losses[1]
 
 
 def start_and_be_stopped(output, batch, number):
@@ -412,10 +436,10 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(make_tiny, undisturbe
         tiny_run(make_tiny(size=replace(TINY, epochs=5)), output=undisturbed.folder)
     with pytest.raises(CheckpointError, match="train_digest: "):
         tiny_run(make_tiny(size=replace(TINY, train_images=95)), output=undisturbed.folder)
-    recipe = replace(EXPERIMENTS[name].recipes["course"], learning_rate=1e-3)
     make_tiny()
-    EXPERIMENTS[name].recipes["course"] = recipe
-    with pytest.raises(CheckpointError, match="learning_rate: 0.003 there, 0.001 here"):
+    recipe = EXPERIMENTS[name].recipes["course"]
+    EXPERIMENTS[name].recipes["course"] = replace(recipe, learning_rate=0.5)
+    with pytest.raises(CheckpointError, match=f"learning_rate: {recipe.learning_rate} there, 0.5 here"):
         tiny_run(name, output=undisturbed.folder)
     assert {path: path.read_bytes() for path in undisturbed.folder.rglob("*") if path.is_file()} == files
 
