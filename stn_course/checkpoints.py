@@ -5,7 +5,6 @@ generators. A run that goes on from it ends, on the CPU, with the same weights t
 """
 
 import os
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stn_course.files import atomic_write
 from stn_course.training import History
 
 KEEP = 2
+STATE = ("fingerprint", "epoch", "model", "optimizer", "schedule", "generator", "random", "history")
 
 
 class CheckpointError(ValueError):
@@ -58,8 +58,10 @@ def save_checkpoint(
     path = Path(folder) / f"epoch-{epoch:04d}.pt"
     with atomic_write(path) as part:
         torch.save(state, part)
-    for old in _found(folder)[:-KEEP]:
-        old.unlink(missing_ok=True)
+    kept = [other for other in _found(folder) if other.name <= path.name][-KEEP:]
+    for other in _found(folder):  # later ones are damaged, or this run would have gone on from them
+        if other not in kept:
+            other.unlink(missing_ok=True)
     return path
 
 
@@ -80,19 +82,11 @@ def resume(
     """
     for path in reversed(_found(folder)):
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            theirs = state["fingerprint"]
-        except (
-            OSError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as error:
+            state = _load(path)
+        except Exception as error:  # damage shows in many ways: zip, pickle, missing keys, wrong types
             print(f"{path.name} is damaged ({type(error).__name__}) and passed over.")
             continue
+        theirs = state["fingerprint"]
         differing = [key for key in sorted({*theirs, *fingerprint}) if theirs.get(key) != fingerprint.get(key)]
         if differing:
             what = "; ".join(f"{key}: {theirs.get(key)!r} there, {fingerprint.get(key)!r} here" for key in differing)
@@ -107,6 +101,17 @@ def resume(
             torch.cuda.set_rng_state_all(state["random_cuda"])
         return History(state["history"])
     return History()
+
+
+def _load(path: Path) -> dict:
+    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that it writes
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    missing = [key for key in STATE if key not in state]
+    if missing:
+        raise KeyError(f"no {', '.join(missing)}")
+    return state
 
 
 def _found(folder: str | os.PathLike) -> list[Path]:

@@ -57,6 +57,8 @@ class ImageData:
             raise ValueError(
                 f"expected uint8 images of shape (N, C, H, W), got {self.images.dtype} {tuple(self.images.shape)}"
             )
+        if self.labels.dtype != torch.int64:
+            raise ValueError(f"expected int64 labels, got {self.labels.dtype}")
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"expected a label for each of {len(self.images)} images, got {tuple(self.labels.shape)}")
 
@@ -64,7 +66,9 @@ class ImageData:
         return len(self.labels)
 
     def __getitem__(self, index: slice | Tensor) -> "ImageData":
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        labels = self.labels[index]
+        complete = self.complete and len(labels) == len(self)
+        return replace(self, images=self.images[index], labels=labels, complete=complete)
 
     @cached_property
     def digest(self) -> str:
@@ -123,8 +127,9 @@ def load_mnist(split: str, root: str | os.PathLike | None = None, offline: bool 
                 f"MNIST is not in {folder} and could not be downloaded ({error}). Connect to the network, or put the "
                 f"four files {wanted} in {folder / 'MNIST' / 'raw'}."
             ) from error
+        missing = [name for name in MNIST_FILES[split] if not (folder / "MNIST" / "raw" / name).exists()]
         print(
-            f"MNIST is not in {folder} and could not be downloaded ({type(error).__name__}): "
+            f"MNIST ({', '.join(missing)}) is not in {folder} and could not be downloaded ({type(error).__name__}): "
             "going on with the 3,000 real digits that come with the package."
         )
         return _mnist_sample(split)
@@ -149,10 +154,11 @@ def _find_mnist(folder: Path, split: str) -> ImageData | None:
                     f"{raw / name} is not MNIST's original file: its MD5 is {found}, expected {expected} "
                     f"({(raw / name).stat().st_size:,} bytes). Remove it and run again to download it anew."
                 )
-        from torchvision.datasets import MNIST
+        from torchvision.datasets.mnist import read_image_file, read_label_file
 
-        original = MNIST(folder, train=split == "train")
-        return ImageData(original.data[:, None], original.targets, f"MNIST, {split} split, {len(original):,} digits")
+        images, labels = (raw / name for name in files)
+        digits = read_image_file(str(images))[:, None]
+        return ImageData(digits, read_label_file(str(labels)), f"MNIST, {split} split, {len(digits):,} digits")
     if (archive := folder / "mnist.npz").exists():
         images, labels = _read_npz(archive, split)
         return _as_mnist(images, labels, split, archive)
@@ -162,7 +168,7 @@ def _find_mnist(folder: Path, split: str) -> ImageData | None:
 def _read_npz(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """The arrays x_SPLIT and y_SPLIT of an archive, never unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = {f"x_{split}", f"y_{split}"} - set(archive.files)
             if missing:
                 raise DataError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(archive.files)}")
@@ -212,10 +218,14 @@ def _download_mnist(folder: Path) -> None:
                 if attempt == 3:
                     raise ConnectionError(str(error)) from error
         raw = folder / "MNIST" / "raw"
+        brought = Path(scratch) / "MNIST" / "raw"
+        originals = {name: expected for files in MNIST_FILES.values() for name, expected in files.items()}
+        for name, expected in originals.items():
+            if not (brought / name).exists() or md5(brought / name) != expected:
+                raise ConnectionError(f"the download brought no or another {name}")
         raw.mkdir(parents=True, exist_ok=True)
-        for files in MNIST_FILES.values():
-            for name in files:
-                os.replace(Path(scratch) / "MNIST" / "raw" / name, raw / name)
+        for name in originals:
+            os.replace(brought / name, raw / name)
 
 
 def _mnist_sample(split: str) -> ImageData:
@@ -259,8 +269,8 @@ class Batches:
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ):
-        if batch_size < 1:
-            raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
         self.images, self.labels = data.images.to(device), data.labels.to(device)
         self.batch_size, self.transform, self.shuffle, self.generator = batch_size, transform, shuffle, generator
 
@@ -274,7 +284,7 @@ class Batches:
             if self.shuffle
             else torch.arange(n, device=device)
         )
-        for chosen in order.split(self.batch_size):
+        for chosen in order.split(self.batch_size) if n else ():
             images = self.images[chosen].float() / 255
             if self.transform is not None:
                 images = self.transform(images, self.generator)

@@ -339,10 +339,17 @@ def results_table() -> str:
     rows: dict[tuple[str, str, int], list[dict]] = {}
     for record in records():
         rows.setdefault((record["experiment"], record["recipe"], record["epochs"]), []).append(record)
-    lines = [
-        "| network | experiment | recipe | epochs | test accuracy (%) | published, 50 epochs (%) | seeds | time (min) |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = (
+        "network",
+        "experiment",
+        "recipe",
+        "epochs",
+        "test accuracy (%)",
+        "published, 50 epochs (%)",
+        "seeds",
+        "min",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
     for (name, recipe, epochs), group in rows.items():
         experiment = EXPERIMENTS[name]
         accuracy = [100 * record["test_accuracy"] for record in group]
@@ -352,9 +359,13 @@ def results_table() -> str:
         published = f"{experiment.published:.2f}" if experiment.published else "–"
         minutes = sum(record["seconds"] for record in group) / len(group) / 60
         lines.append(
-            f"| {experiment.title} | `{name}` | {recipe} | {epochs} | {shown} | {published} | {len(group)} | {minutes:.0f} |"
+            _row((experiment.title, f"`{name}`", recipe, epochs, shown, published, len(group), f"{minutes:.0f}"))
         )
     return "\n".join(lines)
+
+
+def _row(cells) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def write_results(path: str | os.PathLike) -> None:

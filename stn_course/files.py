@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        with open(part, "rb") as written:
+        with open(part, "r+b") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
         part.chmod(0o666 & ~_umask())  # a temporary file is private; its result need not be
         os.replace(part, path)
@@ -61,7 +61,7 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
     Raises:
         TimeoutError: when the other process takes longer than that.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     guard = FileLock(path.with_name(path.name + ".lock"))
     try:

@@ -142,6 +142,11 @@ def _train_one_epoch(model, batches, optimizer, schedule, clip, autocast) -> dic
         if step % LOOK_EVERY == 0 or step == len(batches):
             mean = _finite_mean(losses, step, seen)
             batches.set_postfix_str(f"loss {mean:.3f}, accuracy {right.item() / seen:.1%}", refresh=False)
+    if not seen:
+        raise ValueError("expected at least one batch to train on, got none")
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():  # the last step can spoil them after the last look at the loss
+            raise NotFiniteError(f"stopped because {name} was no longer finite at the end")
     return {"loss": mean, "accuracy": right.item() / seen, "seconds": time.perf_counter() - start}
 
 
