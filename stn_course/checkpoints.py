@@ -5,13 +5,12 @@ generators. A run that goes on from it ends, on the CPU, with the same weights t
 """
 
 import os
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from stn_course.files import atomic_write
+from stn_course.files import atomic_write, load_tensors
 from stn_course.training import History
 
 KEEP = 2
@@ -104,10 +103,7 @@ def resume(
 
 
 def _load(path: Path) -> dict:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that it writes
-        if (damaged := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_tensors(path)
     missing = [key for key in STATE if key not in state]
     if missing:
         raise KeyError(f"no {', '.join(missing)}")

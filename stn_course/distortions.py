@@ -115,10 +115,17 @@ class RTS:
 
     def apply(self, images: Tensor, theta: Tensor) -> Tensor:
         """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, canvas, canvas)."""
-        if images.shape[-2:] != (self.image, self.image):
-            raise ValueError(f"expected images of {self.image}×{self.image} pixels, got {describe(images)}")
-        return warp(images, theta.to(images.device), output_size=(self.canvas, self.canvas))
+        self._check(images)
+        return warp(images, theta, output_size=(self.canvas, self.canvas))
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Put images on their canvas in random poses: (B, C, H, W) → (B, C, canvas, canvas)."""
-        return self.apply(images, self.sample(len(images), generator, images.dtype))
+        self._check(images)
+        dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+        return self.apply(images, self.sample(len(images), generator, dtype).to(images.device))
+
+    def _check(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            raise TypeError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
+        if images.shape[-2:] != (self.image, self.image):
+            raise ValueError(f"expected images of {self.image}×{self.image} pixels, got {describe(images)}")

@@ -21,7 +21,7 @@ import stn_course
 from stn_course.checkpoints import resume, save_checkpoint
 from stn_course.data import SAMPLES, Batches, DataError, ImageData, data_folder, load_mnist
 from stn_course.distortions import RTS
-from stn_course.files import atomic_write, lock
+from stn_course.files import atomic_write, load_tensors, lock
 from stn_course.models import CNN, STCNN
 from stn_course.training import Evaluation, History, evaluate, fit
 from stn_course.transforms import Attention, Projective
@@ -279,8 +279,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
         FileNotFoundError: if there is no such file.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(weights)
+        model.load_state_dict(load_tensors(path))
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged zip archives fail in many ways
@@ -308,8 +307,9 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
     _choose("recipe", recipe, experiment.recipes)
     path = _result_path(name, recipe, 0, ".pt")
     if not path.exists():
-        have = ", ".join(sorted(str(file.relative_to(RESULTS).with_suffix("")) for file in RESULTS.rglob("*.pt")))
-        raise FileNotFoundError(f"no weights of {name} under the {recipe} recipe come with the package; it has: {have}")
+        raise FileNotFoundError(
+            f"no weights of {name} under the {recipe} recipe come with the package; it has: {_have('.pt')}"
+        )
     return load_weights(experiment.model(), path)
 
 
@@ -319,7 +319,8 @@ def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
     path = _result_path(name, recipe, seed, ".json")
     if not path.exists():
         raise FileNotFoundError(
-            f"no record of {name} under the {recipe} recipe with seed {seed} comes with the package"
+            f"no record of {name} under the {recipe} recipe with seed {seed} comes with the package; "
+            f"it has: {_have('.json')}"
         )
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -390,6 +391,12 @@ def find(name: str) -> Experiment:
 
 def _result_path(name: str, recipe: str, seed: int, suffix: str) -> Path:
     return RESULTS / name / f"{recipe}-{seed}{suffix}"
+
+
+def _have(suffix: str) -> str:
+    return ", ".join(
+        sorted(file.relative_to(RESULTS).with_suffix("").as_posix() for file in RESULTS.rglob(f"*{suffix}"))
+    )
 
 
 def _choose(what: str, name: str, known: dict):

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
         yield
     finally:
         guard.release()
+
+
+def load_tensors(path: str | os.PathLike) -> object:
+    """Read a file that `torch.save` wrote, onto the CPU: only tensors and plain values, and only if it is whole.
+
+    Raises:
+        zipfile.BadZipFile: if a checksum in the file does not fit; `torch.load` alone does not look at them.
+        Exception: of many kinds, for what is not such a file; nothing in it is ever executed.
+    """
+    import torch  # here, because a lock or a checksum needs no torch
+
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def md5(path: str | os.PathLike) -> str:

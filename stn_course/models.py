@@ -24,8 +24,11 @@ class GreyConv2d(nn.Conv2d):
     out channels-last, in which the pooling that follows is ten times faster.
     """
 
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__(in_channels, out_channels, kernel_size)
+
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu" or not len(x) or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         return _GreyConvolution.apply(x, self.weight, self.bias).contiguous(memory_format=torch.channels_last)
 

@@ -186,6 +186,6 @@ def _look_up(flat: Tensor, row: Tensor, column: Tensor, size: Size, out: Size) -
     """The pixels at whole-numbered rows and columns, zero outside: (B, C, H·W) → (B, C, H', W')."""
     height, width = size
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)  # False for NaN
-    index = torch.where(inside, row * width + column, 0).long().flatten(1)  # (B, H'·W')
-    values = flat.gather(2, index[:, None].expand(-1, flat.shape[1], -1)).unflatten(2, tuple(out))
-    return values * inside[:, None]
+    index = torch.where(inside, row, 0).long() * width + torch.where(inside, column, 0).long()  # (B, H', W')
+    index = index.flatten(1)[:, None].expand(-1, flat.shape[1], -1)
+    return flat.gather(2, index).unflatten(2, tuple(out)).where(inside[:, None], flat.new_zeros(()))

@@ -65,7 +65,9 @@ def warp(
         raise kind(f"expected images as a floating-point tensor of shape (B, C, H, W), got {describe(images)}")
     if isinstance(theta, Tensor) and theta.ndim == 2 and len(theta) != len(images):
         raise ValueError(f"expected one θ for each image, got {describe(theta)} and {describe(images)}")
-    grid = transform.grid(theta, output_size or images.shape[2:], align_corners)
+    if isinstance(theta, Tensor) and theta.device != images.device:
+        raise ValueError(f"expected images and theta on one device, got {describe(images)} and {describe(theta)}")
+    grid = transform.grid(theta, images.shape[2:] if output_size is None else output_size, align_corners)
     exact = images.to(grid.dtype) if images.dtype in (torch.float16, torch.bfloat16) else images
     check_sampling(exact, grid, padding_mode)
     with torch.autocast(images.device.type, enabled=False):

@@ -207,7 +207,8 @@ class Projective(Transform):
 
     def from_homogeneous(self, source: Tensor) -> Tensor:
         w = source[..., 2:]
-        nearest_allowed = torch.where(w < 0, -HORIZON, HORIZON).to(w.dtype)
+        horizon = w.new_tensor(HORIZON)
+        nearest_allowed = torch.where(w < 0, -horizon, horizon)
         return source[..., :2] / torch.where(w.abs() < HORIZON, nearest_allowed, w)
 
 
@@ -217,7 +218,7 @@ def check_size(size: Size) -> Size:
         height, width = size
         if int(height) == height >= 1 and int(width) == width >= 1:
             return int(height), int(width)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"expected size as (H, W), two whole numbers of at least 1, got {size!r}")
 
