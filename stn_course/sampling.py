@@ -40,9 +40,12 @@ def to_pixels(grid: Tensor, size: Size, align_corners: bool = False) -> Tensor:
         >>> to_pixels(torch.tensor([-1.0, 0.0]), (3, 4), align_corners=True)
         tensor([0., 1.])
     """
+
+    def pixels(coordinate: Tensor, n: int) -> Tensor:
+        return (coordinate + 1) * ((n - 1) / 2) if align_corners else ((coordinate + 1) * n - 1) / 2
+
     height, width = size
-    extent = grid.new_tensor([width, height])
-    return (grid + 1) * ((extent - 1) / 2) if align_corners else ((grid + 1) * extent - 1) / 2
+    return torch.stack((pixels(grid[..., 0], width), pixels(grid[..., 1], height)), dim=-1)
 
 
 def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
@@ -178,7 +181,7 @@ def _reflect(coordinate: Tensor, n: int, align_corners: bool) -> Tensor:
     low, span = (0.0, n - 1) if align_corners else (-0.5, n)
     if span == 0:
         return torch.zeros_like(coordinate) * coordinate
-    distance = (coordinate - low).abs() % (2 * span)
+    distance = (coordinate - low) % (2 * span)
     return torch.where(distance < span, distance, 2 * span - distance) + low
 
 

@@ -150,8 +150,8 @@ class Affine(Transform):
 
     def matrix(self, theta: Tensor) -> Tensor:
         self._check(theta)
-        last_row = theta.new_tensor([0, 0, 1]).expand(len(theta), 3)
-        return torch.cat((theta, last_row), dim=1).unflatten(1, (3, 3))
+        n = len(theta)
+        return torch.cat((theta, theta.new_zeros(n, 2), theta.new_ones(n, 1)), dim=1).unflatten(1, (3, 3))
 
 
 class Attention(Transform):
@@ -207,7 +207,7 @@ class Projective(Transform):
 
     def from_homogeneous(self, source: Tensor) -> Tensor:
         w = source[..., 2:]
-        horizon = w.new_tensor(HORIZON)
+        horizon = torch.full_like(w, HORIZON)
         nearest_allowed = torch.where(w < 0, -horizon, horizon)
         return source[..., :2] / torch.where(w.abs() < HORIZON, nearest_allowed, w)
 
