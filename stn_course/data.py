@@ -140,7 +140,7 @@ def _check_folder(root: str | os.PathLike | None) -> Path:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"expected the data folder to be a folder, but {folder} is a file")
     if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
-        raise PermissionError(f"the data folder {folder} may not be read by this user")
+        raise ValueError(f"expected a data folder that this user may read, got {folder}")
     return folder
 
 
