@@ -163,7 +163,8 @@ def run(
     size = _choose("profile", profile, experiment.profiles)
     plan = _choose("recipe", recipe, experiment.recipes)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    folder = Path(output) if output is not None else data_folder() / "runs" / name / f"{recipe}-{profile}-{seed}"
+    kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
+    folder = Path(output) if output is not None else data_folder() / kind / name / f"{recipe}-{profile}-{seed}"
 
     train = experiment.load("train", offline=size.offline)
     if validate:

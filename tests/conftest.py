@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,12 @@ def real_mnist() -> Path:
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip("the real MNIST is not in STN_COURSE_DATA")
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """Tiny tensors are slower on several, the more so where other processes want the cores too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -22,13 +22,7 @@ FINGERPRINT = {"experiment": "tiny", "seed": 0, "clip": None, "rate": 3e-3, "one
 EPOCHS = 5
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are slower on several, the more so where other processes want the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noise(images, generator):

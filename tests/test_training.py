@@ -12,14 +12,7 @@ from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.training import LOOK_EVERY, Evaluation, History, evaluate, fit
 from stn_course.transforms import Affine
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny tensors are slower on several, the more so where other processes want the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def toy_batches(sizes=(16, 16, 16, 5), seed=0):
