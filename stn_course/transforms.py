@@ -80,6 +80,20 @@ class Transform:
         """The homogeneous matrices of θ, target → source: (B, n_params) → (B, 3, 3)."""
         raise NotImplementedError
 
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        """The θ of homogeneous matrices of this family, undoing `matrix`: (B, 3, 3) → (B, n_params).
+
+        What the family has no entry for is not looked at, except the scale of a projective matrix: θ33 is 1.
+
+        Raises:
+            ValueError: if a projective matrix has 0 in its last entry: no θ says that.
+
+        Example:
+            >>> Affine().from_matrix(torch.eye(3)[None])
+            tensor([[1., 0., 0., 0., 1., 0.]])
+        """
+        raise NotImplementedError
+
     def grid(self, theta: Tensor, size: Size, align_corners: bool = False) -> Tensor:
         """The sampling grid T_θ(G): where in the source each target pixel looks.
 
@@ -153,6 +167,9 @@ class Affine(Transform):
         n = len(theta)
         return torch.cat((theta, theta.new_zeros(n, 2), theta.new_ones(n, 1)), dim=1).unflatten(1, (3, 3))
 
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        return matrix[:, :2].flatten(1)
+
 
 class Attention(Transform):
     """Three parameters (s, t_x, t_y): a crop of one scale, moved about, never turned (equation 2).
@@ -177,6 +194,9 @@ class Attention(Transform):
         s, t_x, t_y = theta.unbind(1)
         zero, one = torch.zeros_like(s), torch.ones_like(s)
         return torch.stack((s, zero, t_x, zero, s, t_y, zero, zero, one), dim=1).unflatten(1, (3, 3))
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        return torch.stack((matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 2]), dim=1)
 
 
 class Projective(Transform):
@@ -204,6 +224,12 @@ class Projective(Transform):
     def matrix(self, theta: Tensor) -> Tensor:
         self._check(theta)
         return torch.cat((theta, theta.new_ones(len(theta), 1)), dim=1).unflatten(1, (3, 3))
+
+    def from_matrix(self, matrix: Tensor) -> Tensor:
+        last = matrix[:, 2, 2]
+        if (last == 0).any():
+            raise ValueError(f"expected projective matrices whose last entry is not 0, got {matrix.tolist()}")
+        return (matrix / last[:, None, None]).flatten(1)[:, :8]
 
     def from_homogeneous(self, source: Tensor) -> Tensor:
         w = source[..., 2:]

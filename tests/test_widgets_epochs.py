@@ -10,7 +10,8 @@ from PIL import Image
 from stn_course.experiments import ten_digits
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Projective
-from stn_course.widgets import GAP, TILE, EpochSlider
+from stn_course.widgets import EpochSlider
+from stn_course.widgets.epochs import GAP, TILE
 
 
 @pytest.fixture

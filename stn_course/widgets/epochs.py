@@ -1,33 +1,18 @@
-"""The same pictures, live: plain ipywidgets, version 7.7 or 8, with no extension to install.
-
-A picture is composed as an array, written on with Pillow, and sent as PNG bytes into one `ipywidgets.Image`. Nothing
-goes through the output area, so nothing flickers and the layout stays where it is. The state is in the sliders alone.
-"""
-
-import io
+"""Ten digits being straightened, epoch by epoch: a slider over a training run."""
 
 import ipywidgets
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stn_course.plots import INK, SOURCE, TARGET, target_border
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform
+from stn_course.widgets.pictures import Still, below, font, png, to_picture
 
 TILE = 96
 GAP = 10
 LABEL = 20
-
-
-class Still:
-    """A picture that a notebook shows as a PNG with alternative text: what is left of a slider without a kernel."""
-
-    def __init__(self, image: Image.Image, alt: str):
-        self.image, self.alt = image, alt
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"image/png": png(self.image), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
 class EpochSlider:
@@ -81,8 +66,8 @@ class EpochSlider:
         picture = Image.new("RGB", (margin + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
         draw = ImageDraw.Draw(picture)
         for row, text in enumerate(("looks", "sees")):
-            draw.text((4, row * (TILE + GAP) + TILE // 2 - 8), text, fill=INK, font=FONT)
-        draw.text((4, 2 * (TILE + GAP)), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=FONT)
+            draw.text((4, row * (TILE + GAP) + TILE // 2 - 8), text, fill=INK, font=font(14))
+        draw.text((4, 2 * (TILE + GAP)), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
         for i in range(n):
             left = margin + i * (TILE + GAP)
             picture.paste(_with_border(self.images[i], theta[i], self.transform), (left, 2))
@@ -91,14 +76,11 @@ class EpochSlider:
             draw.rectangle((left - 1, 1 + TILE + GAP, left + TILE, 2 + 2 * TILE + GAP), outline=TARGET)
         return picture
 
-    def figure(self, epochs: list[int], alt: str | None = None) -> "Still":
+    def figure(self, epochs: list[int], alt: str | None = None) -> Still:
         """A still strip: the picture after each of these epochs, one below the other, for readers without a kernel."""
-        pictures = [self.compose(epoch) for epoch in epochs]
-        strip = Image.new("RGB", (pictures[0].width, sum(picture.height + GAP for picture in pictures)), "white")
-        for index, picture in enumerate(pictures):
-            strip.paste(picture, (0, index * (picture.height + GAP)))
         return Still(
-            strip, alt or f"where the network looked and what it saw after epochs {', '.join(map(str, epochs))}"
+            below([self.compose(epoch) for epoch in epochs], GAP),
+            alt or f"where the network looked and what it saw after epochs {', '.join(map(str, epochs))}",
         )
 
     def _redraw(self, change: dict) -> None:
@@ -110,19 +92,8 @@ class EpochSlider:
         display(self.widget)
 
 
-def png(image: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG file, quickly rather than small."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-FONT = ImageFont.load_default(14)
-
-
 def _enlarged(image: Tensor) -> Image.Image:
-    pixels = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    return Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.NEAREST).convert("RGB")
+    return to_picture(image).resize((TILE, TILE), Image.Resampling.NEAREST)
 
 
 def _with_border(image: Tensor, theta: Tensor, transform: Transform) -> Image.Image:

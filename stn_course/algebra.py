@@ -1,0 +1,142 @@
+"""Reckoning with θ: chain two, undo one, and read one as rotation, scale, shear, shift and perspective.
+
+    warp(warp(U, θ₁), θ₂)  =  warp(U, θ)     with  M(θ) = M(θ₁) M(θ₂)
+
+Because θ goes from the target back to the source, the warp that is done last stands last in the product.
+
+The parts of a matrix are found from the right, the side where target coordinates come in:
+
+    M  =  shift · rotation · scale · shear · perspective
+
+         ⎡1  0  t_x⎤   ⎡cos φ  −sin φ  0⎤   ⎡s_x   0   0⎤   ⎡1  k  0⎤   ⎡ 1    0   0⎤
+      =  ⎢0  1  t_y⎥ · ⎢sin φ   cos φ  0⎥ · ⎢ 0   s_y  0⎥ · ⎢0  1  0⎥ · ⎢ 0    1   0⎥
+         ⎣0  0   1 ⎦   ⎣  0       0    1⎦   ⎣ 0    0   1⎦   ⎣0  0  1⎦   ⎣p_x  p_y  1⎦
+
+Every affine θ has such parts (it is the QR decomposition), and every projective one; there are as many parts as there
+are entries in θ. All of them say what happens to the *frame* in which the sampler looks, and the picture does the
+opposite: a frame turned clockwise shows a picture turned counter-clockwise, a smaller frame shows a larger picture.
+"""
+
+import torch
+from torch import Tensor
+
+from stn_course.transforms import Affine, Attention, Projective, Transform, describe
+
+_AFFINE_PARTS = ("rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y")
+_PARTS = {
+    Affine: _AFFINE_PARTS,
+    Attention: ("scale", "shift_x", "shift_y"),
+    Projective: (*_AFFINE_PARTS, "perspective_x", "perspective_y"),
+}
+
+
+def compose(first: Tensor, then: Tensor, transform: Transform = Affine()) -> Tensor:
+    """The θ that does in one warp what a warp by `first` and then a warp by `then` do: (B, n_params) each.
+
+    Raises:
+        TypeError, ValueError: if a θ does not fit the transform, or (projective) the product has no θ.
+
+    Example:
+        >>> half, right = torch.tensor([[0.5, 0, 0, 0, 0.5, 0]]), torch.tensor([[1, 0, 0.5, 0, 1, 0]])
+        >>> compose(half, right), compose(right, half)  # the order matters
+        (tensor([[0.5000, 0.0000, 0.2500, 0.0000, 0.5000, 0.0000]]),
+         tensor([[0.5000, 0.0000, 0.5000, 0.0000, 0.5000, 0.0000]]))
+    """
+    return transform.from_matrix(transform.matrix(first) @ transform.matrix(then))
+
+
+def invert(theta: Tensor, transform: Transform = Affine()) -> Tensor:
+    """The θ that undoes `theta`: (B, n_params) → (B, n_params).
+
+    Raises:
+        TypeError, ValueError: if θ does not fit the transform; if its matrix is singular, or so nearly that rounding
+            leaves nothing of the inverse; or if (projective) the inverse has no θ.
+
+    Example:
+        >>> invert(torch.tensor([[0.5, 0, 0.25, 0, 0.5, 0]]))
+        tensor([[ 2.0000,  0.0000, -0.5000,  0.0000,  2.0000,  0.0000]])
+    """
+    matrix = transform.matrix(theta)
+    condition = torch.linalg.cond(matrix.double().nan_to_num(0, 0, 0))  # what is not finite counts as singular
+    if not (condition < 0.1 / torch.finfo(theta.dtype).eps).all():
+        raise ValueError(
+            f"expected theta with an inverse, got {theta.tolist()}, whose matrix is singular: "
+            "it flattens the picture to a line or a point, and what is gone cannot be brought back"
+        )
+    return transform.from_matrix(torch.linalg.inv(matrix)) + 0.0  # no −0 to be read aloud
+
+
+def part_names(transform: Transform = Affine()) -> tuple[str, ...]:
+    """What the parts of a θ of this family are called, in order; as many as θ has entries.
+
+    Example:
+        >>> part_names(Attention())
+        ('scale', 'shift_x', 'shift_y')
+    """
+    return _PARTS[type(transform)]
+
+
+def from_parts(parts: Tensor, transform: Transform = Affine()) -> Tensor:
+    """θ from its parts: (B, n_params) in the order of `part_names` → (B, n_params).
+
+    Rotation is in degrees, and turns the frame clockwise as seen on the screen. Scales, shear and perspective are
+    plain numbers, shifts are in normalised coordinates.
+
+    Raises:
+        TypeError: if parts is not a float32 or float64 tensor.
+        ValueError: if it is not (B, n_params).
+
+    Example:
+        >>> from_parts(torch.tensor([[90.0, 0.5, 0.5, 0, 0.25, 0]]))  # a half-size frame, lying on its right side
+        tensor([[-0.0000, -0.5000,  0.2500,  0.5000, -0.0000,  0.0000]])
+    """
+    _check_parts(parts, transform)
+    if isinstance(transform, Attention):
+        return parts.clone()
+    rotation, scale_x, scale_y, shear, shift_x, shift_y = parts[:, :6].unbind(1)
+    cos, sin = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
+    a, b = cos * scale_x, cos * scale_x * shear - sin * scale_y
+    c, d = sin * scale_x, sin * scale_x * shear + cos * scale_y
+    if isinstance(transform, Affine):
+        return torch.stack((a, b, shift_x, c, d, shift_y), dim=1)
+    p_x, p_y = parts[:, 6:].unbind(1)
+    return torch.stack(
+        (a + shift_x * p_x, b + shift_x * p_y, shift_x, c + shift_y * p_x, d + shift_y * p_y, shift_y, p_x, p_y), dim=1
+    )
+
+
+def to_parts(theta: Tensor, transform: Transform = Affine()) -> Tensor:
+    """The parts of θ, undoing `from_parts`: (B, n_params) → (B, n_params) in the order of `part_names`.
+
+    The scale along x is never negative; a mirrored picture has a negative scale along y. Where the first column of
+    the matrix is zero, so that nothing says which way x points, the second column gives the rotation.
+
+    Raises:
+        TypeError, ValueError: if θ does not fit the transform.
+
+    Example:
+        >>> to_parts(torch.tensor([[-1.0, 0, 0, 0, 1, 0]]))  # left and right change places
+        tensor([[180.,   1.,  -1.,   0.,   0.,   0.]])
+    """
+    matrix = transform.matrix(theta)
+    if isinstance(transform, Attention):
+        return theta.clone()
+    shift, perspective = matrix[:, :2, 2], matrix[:, 2, :2]
+    a, b, c, d = (matrix[:, :2, :2] - shift[:, :, None] * perspective[:, None]).flatten(1).unbind(1)
+    scale_x = torch.hypot(a, c)
+    flat = scale_x == 0
+    x, y = torch.where(flat, d, a), torch.where(flat, -b, c)  # which way the frame's x axis points
+    length = torch.hypot(x, y)
+    cos, sin = torch.where(length == 0, 1, x / length), torch.where(length == 0, 0, y / length)
+    scale_y = cos * d - sin * b
+    shear = torch.where(flat, 0, (cos * b + sin * d) / scale_x)
+    parts = torch.stack((torch.rad2deg(torch.atan2(sin, cos)), scale_x, scale_y, shear), dim=1)
+    return torch.cat((parts, shift, perspective), dim=1)[:, : transform.n_params] + 0.0
+
+
+def _check_parts(parts: Tensor, transform: Transform) -> None:
+    names = part_names(transform)
+    if not isinstance(parts, Tensor) or parts.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"expected parts as a float32 or float64 tensor, got {describe(parts)}")
+    if parts.ndim != 2 or parts.shape[1] != len(names):
+        raise ValueError(f"expected parts of shape (B, {len(names)}) ({', '.join(names)}), got {describe(parts)}")

@@ -1,0 +1,181 @@
+"""Pictures composed as arrays: panels with coordinates, lines and points and text on them, and the PNG of it all.
+
+The drawing is Pillow's. A panel is drawn at twice its size and then halved, which makes slanted lines smooth. The
+colours mean what they mean in `plots`.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from stn_course.plots import INK
+
+PAPER = "white"
+OUTSIDE = "#E9E9E9"
+"""What lies around an image: there are no pixels there."""
+FAINT = "#9A9A9A"
+SMOOTH = 2
+FAR = 1e4  # in pixels: lines are clipped there, long before Pillow's whole numbers run over
+
+Points = Tensor | np.ndarray | Sequence[Sequence[float]]
+
+
+class Still:
+    """A picture that a notebook shows as a PNG with alternative text: what is left of a slider without a kernel."""
+
+    def __init__(self, image: Image.Image, alt: str):
+        self.image, self.alt = image, alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/png": png(self.image, level=9), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+class Panel:
+    """A drawing area with coordinates of its own, x to the right and y downwards.
+
+    Args:
+        size: (width, height) in pixels of the screen.
+        extent: (left, top, right, bottom), the coordinates of its edges.
+        colour: what it is filled with.
+
+    Example:
+        >>> panel = Panel((100, 100), (-1, -1, 1, 1))
+        >>> panel.line([(-1, -1), (1, 1)], "red")
+        >>> panel.picture().getpixel((50, 50))
+        (255, 0, 0)
+    """
+
+    def __init__(self, size: tuple[int, int], extent: tuple[float, float, float, float], colour: str = PAPER):
+        self.size, self.extent = size, extent
+        self._canvas = Image.new("RGB", (size[0] * SMOOTH, size[1] * SMOOTH), colour)
+        self._draw = ImageDraw.Draw(self._canvas)
+
+    def image(self, pixels: Tensor, box: tuple[float, float, float, float] = (-1, -1, 1, 1)) -> None:
+        """An image (C, H, W), C 1 or 3, float in [0, 1], its outer edges on the box; every pixel is a rectangle."""
+        (left, top), (right, bottom) = self._pixels([box[:2], box[2:]]).round().astype(int).tolist()
+        size = (max(1, right - left), max(1, bottom - top))
+        self._canvas.paste(to_picture(pixels).resize(size, Image.Resampling.NEAREST), (left, top))
+
+    def line(self, points: Points, colour: str, width: float = 2, closed: bool = False) -> None:
+        """A line through points (N, 2); it is broken where a point is not finite."""
+        if closed:
+            points = [*points, points[0]]
+        for piece in _finite_pieces(self._pixels(points)):
+            if len(piece) > 1:
+                self._draw.line(piece.ravel().tolist(), colour, round(width * SMOOTH), joint="curve")
+
+    def lines(self, many: Iterable[Points], colour: str, width: float = 1) -> None:
+        """Several lines of one colour, such as the rows and columns of a grid."""
+        for points in many:
+            self.line(points, colour, width)
+
+    def polygon(self, points: Points, fill: str | None = None, outline: str | None = None, width: float = 1) -> None:
+        """A closed outline (N, 2), filled or not."""
+        corners = [tuple(point) for point in self._pixels(points).tolist()]
+        if np.isfinite(corners).all():
+            self._draw.polygon(corners, fill, outline, round(width * SMOOTH))
+
+    def dots(self, points: Points, colour: str, radius: float = 2.5, outline: str | None = None) -> None:
+        """A dot at each of the points (N, 2) that is finite; the radius is in pixels of the screen."""
+        r = radius * SMOOTH
+        for x, y in self._pixels(points).tolist():
+            if math.isfinite(x) and math.isfinite(y):
+                self._draw.ellipse((x - r, y - r, x + r, y + r), colour, outline, SMOOTH if outline else 0)
+
+    def arrow(self, start: Sequence[float], end: Sequence[float], colour: str, width: float = 2.5) -> None:
+        """An arrow; where start and end are closer than a pixel there is nothing to point at, and none is drawn."""
+        a, b = self._pixels([start, end])
+        length = float(np.hypot(*(b - a)))
+        if not math.isfinite(length) or length < SMOOTH:
+            return
+        along = (b - a) / length
+        head = min(length, 4.5 * width * SMOOTH)
+        neck, across = b - along * head, np.array([-along[1], along[0]]) * head * 0.45
+        self._draw.line([*a, *neck], colour, round(width * SMOOTH))
+        self._draw.polygon([tuple(b), tuple(neck + across), tuple(neck - across)], colour)
+
+    def text(
+        self,
+        point: Sequence[float],
+        text: str,
+        colour: str = INK,
+        size: float = 13,
+        anchor: str = "mm",
+        halo: str | None = None,
+        mono: bool = False,
+    ) -> None:
+        """A line of text; `anchor` is Pillow's ("mm" is centred, "ls" starts on the baseline), `halo` a rim."""
+        at = tuple(self._pixels([point])[0].tolist())
+        rim = {"stroke_width": 2 * SMOOTH, "stroke_fill": halo} if halo else {}
+        self._draw.text(at, text, colour, font(size * SMOOTH, mono), anchor, **rim)
+
+    def picture(self) -> Image.Image:
+        """The panel at the size it is shown in."""
+        return self._canvas.reduce(SMOOTH)
+
+    def _pixels(self, points: Points) -> np.ndarray:
+        """Coordinates of the panel to pixels of its canvas, (N, 2), far ones pulled in."""
+        points = points.detach().cpu().numpy() if isinstance(points, Tensor) else np.asarray(points)
+        left, top, right, bottom = self.extent
+        scale = np.array(self._canvas.size) / (right - left, bottom - top)
+        return ((points.astype(np.float64).reshape(-1, 2) - (left, top)) * scale).clip(-FAR, FAR)
+
+
+def _finite_pieces(points: np.ndarray) -> list[np.ndarray]:
+    finite = np.isfinite(points).all(1)
+    if finite.all():
+        return [points]
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], finite, [False])).astype(int)))
+    return [points[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def to_picture(pixels: Tensor) -> Image.Image:
+    """An image (C, H, W), C 1 or 3, float in [0, 1], as Pillow's, in RGB; what is out of range is clipped."""
+    levels = (pixels.detach().cpu().float().nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+    if len(levels) == 1:
+        return Image.fromarray(levels[0].numpy()).convert("RGB")
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def beside(pictures: Sequence[Image.Image], gap: int = 16, margin: int = 8) -> Image.Image:
+    """Pictures in a row, aligned at the top, on paper."""
+    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1) + 2 * margin
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * margin), PAPER)
+    left = margin
+    for picture in pictures:
+        sheet.paste(picture, (left, margin))
+        left += picture.width + gap
+    return sheet
+
+
+def below(pictures: Sequence[Image.Image], gap: int = 10) -> Image.Image:
+    """Pictures one below the other, aligned at the left, on paper."""
+    height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
+    sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), PAPER)
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height + gap
+    return sheet
+
+
+def png(image: Image.Image, level: int = 1) -> bytes:
+    """A picture as the bytes of a PNG file; level 1 is quick, 9 is small."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=level)
+    return buffer.getvalue()
+
+
+@cache
+def font(size: float, mono: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu at a size in pixels: matplotlib carries it, and it has θ, ∂, × and −, which Pillow's own font has not."""
+    name = "DejaVuSansMono.ttf" if mono else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
