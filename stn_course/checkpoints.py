@@ -74,11 +74,13 @@ def resume(
 ) -> History:
     """Put everything back to the newest readable checkpoint of a folder, and return its history (empty if none).
 
-    A damaged file is passed over, in words, for the one before it.
+    A damaged file is passed over, in words, for the one before it; what a killed process left half-written is removed.
 
     Raises:
         CheckpointError: if the checkpoint belongs to a run with another fingerprint; the message says what differs.
     """
+    for left in Path(folder).glob(".epoch-*.part"):
+        left.unlink(missing_ok=True)
     for path in reversed(_found(folder)):
         try:
             state = _load(path)

@@ -7,6 +7,7 @@ real digits that come with the package. `.source` says in words what was used; n
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -67,8 +68,10 @@ class ImageData:
 
     def __getitem__(self, index: slice | Tensor) -> "ImageData":
         labels = self.labels[index]
-        complete = self.complete and len(labels) == len(self)
-        return replace(self, images=self.images[index], labels=labels, complete=complete)
+        if len(labels) == len(self):
+            return replace(self, images=self.images[index], labels=labels)
+        source = f"{len(labels):,} images of {self.source}"
+        return ImageData(self.images[index], labels, source, complete=False)
 
     @cached_property
     def digest(self) -> str:
@@ -206,26 +209,31 @@ def _as_mnist(images: np.ndarray, labels: np.ndarray, split: str, path: Path) ->
 
 def _download_mnist(folder: Path) -> None:
     """Download through torchvision into a folder beside the place, check every file, and move them there."""
-    from torchvision.datasets import MNIST
-
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
-        for attempt in (1, 2, 3):
+    for left in folder.glob(".download-*"):  # by a process that was killed; under the lock nobody else is at work
+        shutil.rmtree(left, ignore_errors=True)
+    for attempt in (1, 2, 3):
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
             try:
-                MNIST(scratch, download=True)  # shows progress, tries its mirrors, checks the archives' MD5
-                break
+                _download_once(Path(scratch), folder / "MNIST" / "raw")
+                return
             except Exception as error:
                 if attempt == 3:
                     raise ConnectionError(str(error)) from error
-        raw = folder / "MNIST" / "raw"
-        brought = Path(scratch) / "MNIST" / "raw"
-        originals = {name: expected for files in MNIST_FILES.values() for name, expected in files.items()}
-        for name, expected in originals.items():
-            if not (brought / name).exists() or md5(brought / name) != expected:
-                raise ConnectionError(f"the download brought no or another {name}")
-        raw.mkdir(parents=True, exist_ok=True)
-        for name in originals:
-            os.replace(brought / name, raw / name)
+
+
+def _download_once(scratch: Path, raw: Path) -> None:
+    from torchvision.datasets import MNIST
+
+    MNIST(scratch, download=True)  # shows progress, tries its mirrors, checks the archives' MD5
+    brought = scratch / "MNIST" / "raw"
+    originals = {name: expected for files in MNIST_FILES.values() for name, expected in files.items()}
+    for name, expected in originals.items():
+        if not (brought / name).exists() or md5(brought / name) != expected:
+            raise ConnectionError(f"the download brought no or another {name}")
+    raw.mkdir(parents=True, exist_ok=True)
+    for name in originals:
+        os.replace(brought / name, raw / name)
 
 
 def _mnist_sample(split: str) -> ImageData:

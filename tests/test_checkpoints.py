@@ -151,6 +151,14 @@ def test_the_last_two_are_kept(tmp_path):
     assert kept[-1] == ["epoch-0011.pt", "epoch-0100.pt"]
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    run = Run(tmp_path)
+    run.save(1)
+    (tmp_path / ".epoch-0002.pt.x1y2.part").write_bytes(b"half")
+    run.resume()
+    assert names(tmp_path) == ["epoch-0001.pt"]
+
+
 def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     run = Run(tmp_path)

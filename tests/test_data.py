@@ -534,6 +534,12 @@ def test_a_download_is_tried_again(network):
     assert network.attempts == 3
 
 
+def test_a_damaged_download_is_tried_again(network):
+    network.weather = [CONTENT | {ALL_FILES[0]: b"<html>Please log in</html>"}, CONTENT]
+    assert_is_small_mnist(load_mnist("train", offline=False), "train")
+    assert network.attempts == 2
+
+
 @pytest.mark.parametrize("error", [ConnectionError, RuntimeError, OSError, ValueError, EOFError])
 def test_a_download_that_breaks_off_leaves_nothing(folder, network, error):
     network.weather = [error("broken off")]
@@ -571,6 +577,7 @@ def test_what_a_killed_download_left_is_not_read(folder, network):
     assert_is_sample(load_mnist("train"), "train")
     network.weather = [CONTENT]
     assert_is_small_mnist(load_mnist("train"), "train")
+    assert not list(folder.glob(".download-*"))
 
 
 # ImageData
@@ -608,7 +615,8 @@ def test_image_data_can_be_cut_and_chosen_from():
         assert len(part) == 2
         assert part.labels.tolist() == [1, 2]
         assert torch.equal(part.images, whole.images[1:3])
-        assert part.source == whole.source
+        assert part.source == "2 images of made up"
+    assert whole[:6].source == "made up"
 
 
 def test_a_part_is_not_the_complete_data_set():

@@ -1,6 +1,7 @@
 """A name is enough to train, to go on, and to know afterwards what was done on which data."""
 
 import contextlib
+import copy
 import functools
 import json
 import math
@@ -449,6 +450,7 @@ def test_a_run_whose_loss_is_no_number_has_no_record(make_tiny, tmp_path, capsys
     EXPERIMENTS[name].recipes["course"] = Recipe("sgd", 1e20, 32)
     result = tiny_run(name, output=tmp_path)
     assert "the loss became" in result.history.stopped
+    assert "same call" not in capsys.readouterr().out  # it would end in the same way
     assert result.record is None
     assert_unfinished(tmp_path, len(result.history))
     assert all(math.isfinite(value) for row in result.history.rows for value in row.values())
@@ -508,16 +510,25 @@ def test_validation_holds_out_training_images_and_leaves_the_test_split_alone(ma
     assert set(asked) == {"train"}
     assert result.record["validate"] is True
     assert (result.record["train_images"], result.record["train_digest"]) == (165, kept.digest)
-    assert (result.record["test_images"], result.record["test_digest"]) == (15, held_out.digest)
+    assert (result.record["held_out_images"], result.record["held_out_digest"]) == (15, held_out.digest)
     scored = evaluate(result.model, Batches(held_out, 1000))
-    assert result.record["test_accuracy"] == scored.accuracy
+    assert result.record["held_out_accuracy"] == scored.accuracy
+    assert not [key for key in result.record if key.startswith("test_")]
     assert result.history.column("validation_loss")[-1] == pytest.approx(scored.loss, rel=0.01)  # before float16
 
 
 def test_validation_works_on_the_digits_that_come_along(tmp_path):
     record = quiet_run("rts-mnist/cnn", "smoke", output=tmp_path, validate=True).record
-    assert record["train_images"] > 0 and record["test_images"] > 0
-    assert record["train_images"] + record["test_images"] <= 2000
+    assert record["train_images"] > 0 and record["held_out_images"] > 0
+    assert record["train_images"] + record["held_out_images"] <= 2000
+
+
+def test_a_run_that_holds_images_out_has_a_folder_of_its_own(make_tiny, tmp_path):
+    name = make_tiny("rts-mnist/cnn", ONE_EPOCH)
+    folders = [tiny_run(name, validate=validate).folder for validate in (True, False)]
+    assert folders == [
+        tmp_path / "data" / kind / "rts-mnist" / "cnn" / "course-tiny-0" for kind in ("validation-runs", "runs")
+    ]
 
 
 def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, monkeypatch):
@@ -622,6 +633,15 @@ def test_weights_of_another_network_are_refused_by_name(weights_file):
         with pytest.raises(DataError, match=f"does not hold weights for {type(model).__name__}") as error:
             load_weights(model, weights_file)
         assert str(weights_file) in str(error.value)
+
+
+def test_refused_weights_change_nothing(weights_file):
+    model = CNN()
+    model.layers[-1] = nn.Linear(50, 3)  # the other layers would fit
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(DataError):
+        load_weights(model, weights_file)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 @settings(max_examples=15)
