@@ -167,10 +167,11 @@ def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: b
 
     def settle(coordinate: Tensor, n: int) -> Tensor:
         if padding_mode == "zeros":
-            return coordinate.clamp(-1, n)  # farther out all four neighbours are outside: the same zero
+            return coordinate.clamp(-2, n + 1)  # there and farther out all four neighbours are outside: the same zero
         if padding_mode == "reflection":
             coordinate = _reflect(coordinate, n, align_corners)
-        return coordinate.clamp(0, n - 1)
+        within = (coordinate > 0) & (coordinate < n - 1)  # at the ends PyTorch's versions differ in clamp's gradient
+        return torch.where(within, coordinate, coordinate.detach().clamp(0, n - 1))
 
     height, width = size
     return settle(points[0], width), settle(points[1], height)

@@ -339,6 +339,19 @@ def test_far_outside_there_are_zeros(sampler, align_corners, far):
     assert torch.equal(gradient, torch.zeros_like(grid))
 
 
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_exactly_on_the_first_and_the_last_pixel_the_slope_is_pytorchs(padding_mode):
+    """PyTorch's versions differ in the gradient of `clamp` at its limits; the sampler must not."""
+    images = torch.tensor([[[[1.0, 5.0, 2.0], [4.0, 3.0, 9.0], [7.0, 6.0, 8.0]]]], dtype=torch.float64)
+    places = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0], dtype=torch.float64)  # pixels −1 to 3
+    slopes = []
+    for sampler in (bilinear_sample, lambda *given: F.grid_sample(*given[:2], "bilinear", *given[2:])):
+        grid = torch.cartesian_prod(places, places)[None, None].requires_grad_()
+        sampler(images, grid, padding_mode, True).sum().backward()
+        slopes.append(grid.grad)
+    torch.testing.assert_close(*slopes)
+
+
 @corners
 @pytest.mark.parametrize("sampler", [bilinear_sample, nearest_sample])
 @pytest.mark.parametrize("far", [math.inf, 3e38, 1e10])
