@@ -4,7 +4,10 @@ A picture is composed as an array and sent as PNG bytes into one `ipywidgets.Ima
 area, so nothing flickers and the layout stays where it is. The state is in the sliders alone.
 """
 
+from stn_course.widgets.descent import ThetaDescent
 from stn_course.widgets.epochs import EpochSlider
+from stn_course.widgets.explorer import TransformationExplorer
+from stn_course.widgets.microscope import InterpolationMicroscope
 from stn_course.widgets.pictures import Still
 
-__all__ = ["EpochSlider", "Still"]
+__all__ = ["EpochSlider", "InterpolationMicroscope", "Still", "ThetaDescent", "TransformationExplorer"]

@@ -47,11 +47,13 @@ class EpochSlider:
         self.thetas = torch.cat((start, thetas))  # (1 + epochs, N, n_params)
         last = len(thetas)
         self.epoch = ipywidgets.IntSlider(
-            last, 0, last, description="epoch", continuous_update=True, layout=ipywidgets.Layout(width="420px")
+            0, 0, last, description="epoch", continuous_update=True, layout=ipywidgets.Layout(width="420px")
         )
-        self.reset = ipywidgets.Button(description="to the start", tooltip="back to the untrained network")
+        self.reset = ipywidgets.Button(description="reset", tooltip="back to the untrained network")
+        self.controls = {"epoch": self.epoch, "reset": self.reset}
+        first = self.compose(0)
         self.picture = ipywidgets.Image(
-            value=png(self.compose(last)), format="png", layout=ipywidgets.Layout(max_width="100%")
+            value=png(first), format="png", layout=ipywidgets.Layout(width=f"{first.width}px", max_width="100%")
         )
         self.epoch.observe(self._redraw, names="value")
         self.reset.on_click(lambda _: setattr(self.epoch, "value", 0))

@@ -1,0 +1,242 @@
+"""Two planes and what θ says about them: where the sampler looks, what comes out, and both in space.
+
+Lines are kept in homogeneous coordinates (x, y, w) until they are drawn. A matrix takes a straight line to a straight
+line, and a line is cut where it would leave the view or cross the horizon w = 0: each cut is one comparison of numbers
+that change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none.
+"""
+
+import copy
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from stn_course.plots import INK, SOURCE, TARGET
+from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, SMOOTH, Panel, to_picture
+
+SIZE = 296
+"""The side of a panel, in pixels of the screen."""
+REACH_INPUT = SIZE / 182
+"""How far the input panel sees: the image is 182 pixels wide in it."""
+REACH_OUTPUT = SIZE / 252
+REACH_SPACE, LOWER = 2.2, 0.2
+LINES = 9
+CORNERS = np.array([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])  # from the top left, clockwise
+BORDER = np.stack((CORNERS, np.roll(CORNERS, -1, axis=0)), axis=1)  # (4, 2, 3)
+NOWHERE = 1e-9
+FAR_AWAY = 1e3
+
+AZIMUTH, ELEVATION, APART = np.radians(24.0), np.radians(31.0), 2.55
+
+
+def grid_lines(lines: int = LINES) -> np.ndarray:
+    """The rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 3), ends in (x, y, 1)."""
+    at = np.linspace(-1, 1, lines)[1:-1]
+    one = np.ones_like(at)
+    rows = np.stack((np.stack((-one, at, one), 1), np.stack((one, at, one), 1)), axis=1)
+    return np.concatenate((rows, rows[:, :, [1, 0, 2]]))
+
+
+def clipped(segments: np.ndarray, reach_x: float, reach_y: float) -> np.ndarray:
+    """What of some line segments lies within |x| ≤ reach_x, |y| ≤ reach_y.
+
+    Args:
+        segments: (N, 2, 3), both ends in homogeneous coordinates; w may change its sign on the way.
+        reach_x, reach_y: half the width and half the height of the view.
+
+    Returns:
+        (M, 2, 2), ends in (x, y). A segment that crosses the horizon may leave two pieces, one that is not seen, or is
+        not finite, none.
+
+    Example:
+        >>> across = np.array([[[-4.0, 0, 1], [4, 0, 1]]])
+        >>> clipped(across, 2, 2).tolist()
+        [[[-2.0, 0.0], [2.0, 0.0]]]
+        >>> over_the_horizon = np.array([[[1.0, 0, 1], [1, 0, -1]]])  # x runs from 1 to +∞, and on from −∞ to −1
+        >>> clipped(over_the_horizon, 2, 2).tolist()
+        [[[1.0, 0.0], [2.0, 0.0]], [[-2.0, 0.0], [-1.0, 0.0]]]
+    """
+    segments = segments[np.isfinite(segments).all((1, 2))]
+    pieces = []
+    for sign in (1, -1):  # this side of the horizon, and beyond it
+        x, y, w = np.moveaxis(sign * segments, 2, 0)  # (N, 2) each
+        room = np.stack((w - NOWHERE, reach_x * w - x, reach_x * w + x, reach_y * w - y, reach_y * w + y))  # ≥ 0 inside
+        start, change = room[..., 0], room[..., 1] - room[..., 0]  # (5, N)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cut = -start / change
+        first = np.where(change > 0, cut, 0).max(0).clip(0)
+        last = np.where(change < 0, cut, 1).min(0).clip(max=1)
+        seen = (first < last) & ~((change == 0) & (start < 0)).any(0)
+        a, b = segments[seen, None, 0], segments[seen, None, 1]
+        at = np.stack((first[seen], last[seen]), axis=1)[..., None]
+        ends = a + at * (b - a)  # (M, 2, 3)
+        pieces.append(ends[..., :2] / ends[..., 2:])
+    return np.concatenate(pieces)
+
+
+def line_through(line: np.ndarray) -> np.ndarray:
+    """The line a x + b y + c = 0 from end to end, as far as any view goes: (1, 2, 3), or (0, 2, 3) if a = b = 0."""
+    a, b, c = line / max(np.abs(line).max(), NOWHERE)
+    length = np.hypot(a, b)
+    if length < NOWHERE:
+        return np.zeros((0, 2, 3))
+    middle, along = -c * np.array([a, b]) / length**2, FAR_AWAY * np.array([-b, a]) / length
+    return np.array([[[*(middle - along), 1], [*(middle + along), 1]]])
+
+
+def aspect(image: Tensor) -> np.ndarray:
+    """Half the width and half the height of an image (C, H, W), the longer being 1."""
+    height, width = image.shape[1:]
+    return np.array([width, height]) / max(height, width)
+
+
+class Planes:
+    """The three panels for one image and one matrix.
+
+    Args:
+        image: (C, H, W), the input.
+        output: (C, H', W'), what the sampler made of it.
+        matrix: (3, 3), homogeneous, target → source.
+    """
+
+    def __init__(self, image: Tensor, output: Tensor, matrix: np.ndarray):
+        self.image, self.output, self.matrix = image, output, matrix
+        self.reach = REACH_INPUT / aspect(image)
+        self.grid = clipped(grid_lines() @ matrix.T, *self.reach)
+        self.border = clipped(BORDER @ matrix.T, *self.reach)
+        self.corners = _seen(CORNERS @ matrix.T, self.reach)
+        self.meeting = clipped(line_through(np.cross(matrix[:, 0], matrix[:, 1])), *self.reach)
+        self.horizon = clipped(line_through(matrix[2]), 1, 1)
+
+    def input(self) -> Image.Image:
+        """The input with the sampling grid and the border over it, and the line on which the grid's parallels meet."""
+        panel = _ready_input(self.image).copy()
+        panel.segments(self.grid, SOURCE, 1)
+        panel.dashed(self.meeting)
+        panel.segments(self.border, SOURCE, 3)
+        panel.corners(self.corners, SOURCE)
+        return panel.picture()
+
+    def result(self) -> Image.Image:
+        """The output with the regular grid over it, and the horizon."""
+        panel = _ready_output(*aspect(self.output).tolist()).copy()
+        panel.image(self.output)
+        panel.segments(grid_lines()[..., :2], TARGET, 1)
+        panel.segments(BORDER[..., :2], TARGET, 3)
+        panel.dashed(self.horizon)
+        panel.corners(CORNERS[:, :2], TARGET)
+        return panel.picture()
+
+    def space(self) -> Image.Image:
+        """The target plane with the output on it above the source plane with the input on it, their corners joined."""
+        panel = _ready_space(self.image).copy()
+        below, above = _in_space(aspect(self.image), -APART / 2), _in_space(aspect(self.output), APART / 2)
+        panel.segments(_on(self.grid, below), SOURCE, 1)
+        panel.segments(_on(self.border, below), SOURCE, 2.5)
+        panel.corners(_on(self.corners, below), SOURCE)
+        looks = CORNERS @ self.matrix.T
+        looks = looks * np.where(looks[:, 2:] < 0, -1, 1)  # the same points, on this side of the horizon
+        joins = np.stack((CORNERS @ above.T, looks @ below.T), axis=1)
+        panel.segments(clipped(joins, REACH_SPACE, REACH_SPACE + LOWER), FAINT, 1)
+        panel.plane(self.output, _on(CORNERS[:, :2], above))
+        panel.segments(_on(grid_lines()[..., :2], above), TARGET, 1)
+        panel.segments(_on(BORDER[..., :2], above), TARGET, 2.5)
+        panel.corners(_on(CORNERS[:, :2], above), TARGET)
+        return panel.picture()
+
+
+class _Sheet(Panel):
+    """A panel that can be copied, and on which many lines are drawn at once and images lie as parallelograms."""
+
+    def copy(self) -> "_Sheet":
+        twin = copy.copy(self)
+        twin._canvas = self._canvas.copy()
+        twin._draw = ImageDraw.Draw(twin._canvas)
+        return twin
+
+    def segments(self, ends: np.ndarray, colour: str, width: float) -> None:
+        """Straight lines: (N, 2, 2)."""
+        for four in self._pixels(ends).reshape(-1, 4).tolist():
+            self._draw.line(four, colour, round(width * SMOOTH))
+
+    def dashed(self, ends: np.ndarray, dashes: int = 25) -> None:
+        """Dashed lines that show on dark and light: (N, 2, 2)."""
+        self.segments(ends, PAPER, 3)
+        at = np.linspace(0, 1, 2 * dashes).reshape(-1, 2, 1)  # from where to where each dash goes
+        for start, end in ends:
+            self.segments(start + at * (end - start), INK, 1.5)
+
+    def corners(self, points: np.ndarray, colour: str) -> None:
+        """A large dot at the first of four points, the top left corner, and small ones at the others."""
+        self.dots(points[1:], colour, 3.2)
+        self.dots(points[:1], colour, 6, PAPER)
+
+    def plane(self, pixels: Tensor, corners: np.ndarray) -> None:
+        """An image (C, H, W) with its corners, from the top left clockwise, at these points (4, 2)."""
+        at = self._pixels(corners)
+        left, top = np.floor(at.min(0)).astype(int).tolist()
+        right, bottom = np.ceil(at.max(0)).astype(int).tolist()
+        picture = to_picture(pixels)
+        edges = np.stack(((at[1] - at[0]) / picture.width, (at[3] - at[0]) / picture.height), axis=1)
+        back = np.linalg.inv(edges)  # from the canvas to the picture's pixels
+        start = back @ ((left, top) - at[0])
+        size = (right - left, bottom - top)
+        lying = picture.transform(size, Image.Transform.AFFINE, (*back[0], start[0], *back[1], start[1]))
+        mask = Image.new("L", size)
+        ImageDraw.Draw(mask).polygon([tuple(point) for point in (at - (left, top)).tolist()], 255)
+        self._canvas.paste(lying, (left, top), mask)
+
+
+@lru_cache(8)
+def _ready_input(image: Tensor) -> _Sheet:
+    """What of the input panel does not change with θ."""
+    reach = REACH_INPUT / aspect(image)
+    sheet = _Sheet((SIZE, SIZE), (-reach[0], -reach[1], reach[0], reach[1]), OUTSIDE)
+    sheet.image(image)
+    _ticks(sheet, reach)
+    return sheet
+
+
+@lru_cache(8)
+def _ready_output(*proportions: float) -> _Sheet:
+    reach = REACH_OUTPUT / np.array(proportions)
+    sheet = _Sheet((SIZE, SIZE), (-reach[0], -reach[1], reach[0], reach[1]))
+    _ticks(sheet, reach)
+    return sheet
+
+
+@lru_cache(8)
+def _ready_space(image: Tensor) -> _Sheet:
+    shape, plane = aspect(image), _in_space(aspect(image), -APART / 2)
+    sheet = _Sheet((SIZE, SIZE), (-REACH_SPACE, LOWER - REACH_SPACE, REACH_SPACE, LOWER + REACH_SPACE))
+    sheet.polygon(_on(CORNERS[:, :2] * REACH_INPUT / shape, plane), OUTSIDE)
+    sheet.plane(image, _on(CORNERS[:, :2], plane))
+    return sheet
+
+
+def _in_space(stretch: np.ndarray, height: float) -> np.ndarray:
+    """The matrix (3, 3) that draws a plane at a height as it is seen from above and aside (without perspective)."""
+    cos, sin, tilt = np.cos(AZIMUTH), np.sin(AZIMUTH), np.sin(ELEVATION)
+    seen = np.array([[cos, -sin, 0], [sin * tilt, cos * tilt, -height * np.cos(ELEVATION)], [0, 0, 1]])
+    return seen @ np.diag([*stretch, 1])
+
+
+def _on(points: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """Points (..., 2) of a plane, as they are drawn."""
+    return points @ plane[:2, :2].T + plane[:2, 2]
+
+
+def _seen(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Homogeneous points (N, 3) as (N, 2), NaN where they are out of view."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flat = points[:, :2] / points[:, 2:]
+    return np.where((np.abs(flat) <= reach).all(1, keepdims=True), flat, np.nan)
+
+
+def _ticks(sheet: Panel, reach: np.ndarray) -> None:
+    """Normalised coordinates along the lower and the left edge of an image."""
+    pixel = 2 * reach / SIZE
+    for value, name in ((-1, "−1"), (0, "0"), (0.5, ""), (1, "1")):
+        sheet.text((value, 1 + 6 * pixel[1]), name or "x", INK, 12, "mt")
+        sheet.text((-1 - 8 * pixel[0], value), name or "y", INK, 12, "rm")

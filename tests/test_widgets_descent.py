@@ -1,0 +1,409 @@
+"""`widgets`: descent on θ goes where autograd says, and every preset does what its name says."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from strategies import few, seeds, uniform
+
+from stn_course.algebra import from_parts
+from stn_course.sampling import nearest_sample
+from stn_course.spatial_transformer import warp
+from stn_course.transforms import Affine, Attention, Projective
+from stn_course.widgets import ThetaDescent
+from stn_course.widgets.descent import FIRST, OWN, PRESETS, RATES, STEPS
+from stn_course.widgets.descent_panels import SIDE, TITLE, corner_pushes, outline_of
+from stn_course.widgets.trajectory import SHARP_AFTER, Trajectory, blurred
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FAMILIES = [Affine(), Attention(), Projective()]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One explorer for the tests that leave its controls alone: the trajectories are remembered."""
+    return ThetaDescent()
+
+
+@pytest.fixture
+def descent(shared):
+    fresh = ThetaDescent()
+    fresh._trajectories = shared._trajectories
+    return fresh
+
+
+def picture(descent) -> Image.Image:
+    return Image.open(io.BytesIO(bytes(descent.picture.value))).convert("RGB")
+
+
+def panels(image: Image.Image) -> list[np.ndarray]:
+    """The drawing areas of input, output and loss, without titles and captions."""
+    return [np.asarray(image)[8 + TITLE :, 8 + i * (SIDE + 20) :][:SIDE, :SIDE] for i in range(3)]
+
+
+# --- the gradient, and the steps it makes
+
+
+@few
+@given(st.sampled_from(FAMILIES), seeds)
+def test_loss_and_gradient_are_those_of_warp_and_autograd(transform, seed):
+    image, template = uniform(seed, 9, 7), uniform(seed + 1, 6, 8)
+    theta = transform.identity().double() + uniform(seed + 2, transform.n_params, low=-0.3, high=0.3)
+    ours = Trajectory(image, template, theta, transform, rate=0.1)
+    theta = theta.requires_grad_()
+    loss = (warp(image[None, None], theta[None], transform, (6, 8))[0, 0] - template).square().mean()
+    loss.backward()
+    assert math.isclose(ours.loss(0), loss.item(), rel_tol=1e-6)
+    np.testing.assert_allclose(ours.gradient(0), theta.grad, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_goes_against_the_gradient_by_the_rate():
+    image, template = uniform(0, 2, 9, 9)
+    for rate in (0.1, 0.4):
+        descent = Trajectory(image, template, Affine().identity() + 0.03, Affine(), rate)
+        for step in (0, 1, 5):
+            expected = descent.theta(step) - rate * descent.gradient(step)
+            np.testing.assert_allclose(descent.theta(step + 1), expected, rtol=0, atol=1e-12)
+
+
+def test_steps_may_be_asked_for_in_any_order():
+    image, template = uniform(0, 2, 9, 9)
+    one, other = (Trajectory(image, template, Affine().identity(), Affine(), 0.2) for _ in range(2))
+    backwards = [one.theta(step) for step in (20, 7, 0)]
+    forwards = [other.theta(step) for step in (0, 7, 20)]
+    assert all(np.array_equal(a, b) for a, b in zip(backwards, reversed(forwards)))
+    assert len(one.losses(7)) == 8 and one.losses(20)[-1] == one.loss(20)
+
+
+@few
+@given(st.sampled_from(FAMILIES), seeds)
+def test_nearest_has_no_gradient_and_the_loss_of_nearest_sample(transform, seed):
+    image, template = uniform(seed, 9, 7), uniform(seed + 1, 6, 8)
+    theta = transform.identity().double() + uniform(seed + 2, transform.n_params, low=-0.3, high=0.3)
+    descent = Trajectory(image, template, theta, transform, rate=5.0, sampler="nearest")
+    output = warp(image[None, None], theta[None], transform, (6, 8), sampler=nearest_sample)[0, 0]
+    assert math.isclose(descent.loss(0), (output - template).square().mean().item(), rel_tol=1e-6)
+    assert np.array_equal(descent.theta(9), theta) and not descent.gradient(9).any()
+
+
+def test_a_blur_is_a_gaussian_and_fades():
+    spot = np.zeros((31, 31))
+    spot[15, 15] = 1.0
+    soft = blurred(spot, 2.0)
+    distance = np.arange(31) - 15
+    assert math.isclose(soft.sum(), 1, abs_tol=1e-9)
+    assert math.isclose((soft.sum(0) * distance**2).sum(), 4, rel_tol=1e-2)  # variance σ²
+    np.testing.assert_allclose(soft, soft.T)
+    descent = Trajectory(uniform(0, 9, 9), uniform(1, 9, 9), Affine().identity(), Affine(), 0.1, blur=6.0)
+    assert descent.blur(0) == 6 and descent.blur(SHARP_AFTER // 2) == 3
+    assert descent.blur(SHARP_AFTER) == descent.blur(STEPS) == 0
+
+
+def test_under_a_blur_descent_follows_the_blurred_pictures_and_the_loss_is_that_of_the_sharp_ones(shared):
+    image, template = shared.image[0].double(), shared.template[0].double()
+    theta = from_parts(torch.tensor([[10.0, 0.8, 0.8, 0, 0.1, 0]], dtype=torch.float64))[0]
+    sharp, soft = (Trajectory(image, template, theta, Affine(), 0.1, blur=blur) for blur in (0.0, 4.0))
+    assert soft.loss(0) == sharp.loss(0)
+    image, template = (torch.from_numpy(blurred(pixels.numpy(), 4.0)) for pixels in (image, template))
+    theta.requires_grad_()
+    (warp(image[None, None], theta[None])[0, 0] - template).square().mean().backward()
+    direction = soft.gradient(0) / np.linalg.norm(soft.gradient(0))
+    np.testing.assert_allclose(direction, theta.grad / theta.grad.norm(), atol=1e-4)
+    assert np.linalg.norm(soft.gradient(0)) > 3 * theta.grad.norm()  # and its slopes count as much as sharp ones
+
+
+def test_the_start_is_the_one_the_parts_say(shared):
+    start = {"rotation": 30.0, "scale": 0.8, "shift_x": 0.1, "shift_y": -0.2}
+    expected = from_parts(torch.tensor([[30.0, 0.8, 0.8, 0, 0.1, -0.2]], dtype=torch.float64))[0]
+    np.testing.assert_allclose(shared.trajectory(**start).theta(0), expected)
+    attention = ThetaDescent(transform=Attention())
+    assert attention.trajectory(scale=0.5, shift_x=0.25, shift_y=-0.5).theta(0).tolist() == [0.5, 0.25, -0.5]
+    assert attention.rotation.disabled
+
+
+# --- what the presets claim
+
+
+def losses(shared, name: str) -> np.ndarray:
+    return shared.trajectory(**PRESETS[name]).losses(STEPS)
+
+
+def output(shared, name: str, step: int) -> torch.Tensor:
+    theta = torch.from_numpy(shared.trajectory(**PRESETS[name]).theta(step)).float()
+    return warp(shared.image[None], theta[None])[0]
+
+
+def test_works(shared):
+    loss = losses(shared, "works")
+    assert (np.diff(loss) < 0).all() and loss[-1] < loss[0] / 50
+    assert np.argmax(loss < loss[0] / 10) < 80
+    assert (output(shared, "works", STEPS) - shared.template).abs().mean() < 0.02
+
+
+def test_crawls(shared):
+    loss = losses(shared, "crawls")
+    assert (np.diff(loss) < 0).all() and loss[-1] > loss[0] / 2
+
+
+def test_overshoots(shared):
+    loss = losses(shared, "overshoots")
+    assert (np.diff(loss) > 0).sum() > 30  # up and down,
+    assert loss.min() > loss[0] / 10 and loss[-1] < 0.7 * loss[0]  # near, and never there
+
+
+def test_runs_away_to_a_blank_picture(shared):
+    loss = losses(shared, "runs away to a blank picture")
+    assert loss[1] > loss[0]
+    assert output(shared, "runs away to a blank picture", 20).abs().max() == 0
+    assert math.isclose(loss[-1], shared.template.square().mean(), rel_tol=1e-5)
+    assert not shared.trajectory(**PRESETS["runs away to a blank picture"]).gradient(20).any()  # and stays there
+
+
+def test_nearest_does_not_move(shared):
+    descent = shared.trajectory(**PRESETS["nearest: does not move"])
+    assert np.array_equal(descent.theta(0), descent.theta(STEPS))
+    assert descent.loss(0) > 0.05
+
+
+def test_stuck_in_the_wrong_valley(shared):
+    descent = shared.trajectory(**PRESETS["stuck in the wrong valley"])
+    assert descent.loss(STEPS) > descent.loss(0) / 2
+    assert np.linalg.norm(descent.gradient(STEPS)) < np.linalg.norm(descent.gradient(0)) / 5
+    helped = shared.trajectory(**PRESETS["stuck in the wrong valley"] | {"blur": 5.0})
+    assert helped.loss(STEPS) < helped.loss(0) / 50
+
+
+def test_too_far_away_no_gradient_reaches_and_blurred_one_does(shared):
+    sharp = shared.trajectory(**PRESETS["too far away: no gradient reaches"])
+    assert not sharp.gradient(0).any() and np.array_equal(sharp.theta(0), sharp.theta(STEPS))
+    soft = shared.trajectory(**PRESETS["the same, blurred"])
+    assert np.array_equal(soft.theta(0), sharp.theta(0))
+    assert soft.loss(STEPS) < soft.loss(0) / 50
+    different = {name for name in FIRST if PRESETS["the same, blurred"][name] != PRESETS[TOO_FAR][name]}
+    assert different == {"blur"}
+
+
+TOO_FAR = "too far away: no gradient reaches"
+
+
+# --- the picture
+
+
+@pytest.mark.parametrize("state", [{"step": 30}, {"step": 0, "sampler": "nearest", "rotation": 35.0}], ids=str)
+def test_the_output_panel_shows_what_warp_gives(shared, state):
+    theta = torch.from_numpy(shared.trajectory(**{k: v for k, v in state.items() if k != "step"}).theta(state["step"]))
+    sampler = {"sampler": nearest_sample} if state.get("sampler") == "nearest" else {}
+    seen = warp(shared.image[None], theta[None].float(), **sampler)[0, 0]
+    expected = (seen.clamp(0, 1) * 255).round().numpy().astype(int).repeat(7, 0).repeat(7, 1)
+    shown = panels(shared.compose(**state))[1].astype(int)
+    grey = (shown == shown[..., :1]).all(-1)  # neither outline nor border
+    assert grey.mean() > 0.85
+    assert np.array_equal(shown[..., 0][grey], expected[grey])
+
+
+def test_the_input_panel_shows_the_image_under_the_frame(shared):
+    shown = panels(shared.compose(0))[0][42:-42, 42:-42].astype(int)  # five pixels of the screen for one of the image
+    expected = (shared.image[0] * 255).round().numpy().astype(int).repeat(5, 0).repeat(5, 1)
+    grey = (shown == shown[..., :1]).all(-1)
+    assert grey.mean() > 0.9
+    assert np.array_equal(shown[..., 0][grey], expected[grey])
+
+
+def test_corners_are_pushed_where_the_next_step_takes_them(shared):
+    descent = shared.trajectory()
+    theta, gradient = descent.theta(10), descent.gradient(10)
+    corners = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    before, after = (corners @ descent.theta(step).reshape(2, 3).T for step in (10, 11))
+    np.testing.assert_allclose(corner_pushes(theta, gradient, Affine()) * FIRST["rate"], after - before, atol=1e-6)
+
+
+def test_no_arrow_is_drawn_where_there_is_no_gradient(shared):
+    def green(image):
+        r, g, b = np.moveaxis(panels(image)[0].astype(int), -1, 0)
+        return ((g > r + 60) & (g > b + 20)).sum()
+
+    assert green(shared.compose(0)) > 200
+    assert green(shared.compose(0, sampler="nearest")) == 0
+
+
+def test_an_outline_follows_the_edges_of_the_pixels():
+    template = torch.zeros(5, 5)
+    template[1:4, 1:4] = 1
+    template[2, 2] = 0
+    outer, inner = sorted(outline_of(template), key=len, reverse=True)
+    assert np.array_equal(outer[0], outer[-1]) and np.array_equal(inner[0], inner[-1])
+    assert np.allclose(np.abs(outer).max(0), 0.6) and np.allclose(np.abs(inner).max(0), 0.2)
+    assert outline_of(torch.zeros(3, 4)) == []
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 12),
+    st.sampled_from(RATES),
+    st.sampled_from(["bilinear", "nearest"]),
+    st.sampled_from([0.0, 0.5, 12.0]),
+    st.floats(-180, 180),
+    st.floats(0.3, 2),
+    st.floats(-1.5, 1.5),
+)
+def test_the_size_of_the_picture_never_changes(step, rate, sampler, blur, rotation, scale, shift):
+    state = {"rate": rate, "sampler": sampler, "blur": blur, "rotation": rotation, "scale": scale, "shift_x": shift}
+    one, other = SMALL.compose(step, **state), ThetaDescent(SMALL.image, SMALL.template).compose(step, **state)
+    assert one.size == (938, 368)
+    assert one.tobytes() == other.tobytes()  # whatever was asked for before
+
+
+SMALL = ThetaDescent(uniform(0, 1, 8, 9), uniform(1, 1, 7, 8))
+
+
+@pytest.mark.parametrize("transform", [Attention(), Projective()], ids=repr)
+def test_other_families_descend_too(transform):
+    descent = ThetaDescent(transform=transform)
+    descent.step.value = 30
+    assert picture(descent).tobytes() == descent.compose(30).tobytes()
+    assert descent.trajectory().loss(30) < descent.trajectory().loss(0)
+
+
+# --- the controls
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("step", 40), ("play", 17), ("rate", 0.5), ("blur", 3.0), ("sampler", "nearest"),
+        ("rotation", 20.0), ("scale", 0.7), ("shift_x", 0.3), ("shift_y", -0.3), ("preset", "overshoots"),
+    ],
+)  # fmt: skip
+def test_every_control_drives_the_picture(descent, name, value):
+    descent.step.value = 5
+    before = picture(descent)
+    descent.controls[name].value = value
+    assert picture(descent).tobytes() == descent.compose(descent.step.value, **descent.settings).tobytes()
+    assert picture(descent).tobytes() != before.tobytes()
+    if name in FIRST:
+        assert descent.settings == FIRST | {name: value}
+
+
+def test_the_keys_of_the_controls_are_their_names(descent):
+    assert list(descent.controls) == ["preset", "play", "reset", "step", *FIRST]
+    assert all(getattr(descent, name) is control for name, control in descent.controls.items())
+
+
+def test_play_and_step_go_together(descent):
+    descent.play.value = 12
+    assert descent.step.value == 12
+    descent.step.value = 30
+    assert descent.play.value == 30
+    assert (descent.play.min, descent.play.max) == (descent.step.min, descent.step.max) == (0, STEPS)
+
+
+def test_reset_returns_to_the_first_state_and_stops_playing(descent):
+    first, readout = picture(descent), descent.readout.value
+    assert descent.step.value == 0 and descent.settings == FIRST and descent.preset.value == "works"
+    playing = "playing" if descent.play.has_trait("playing") else "_playing"
+    setattr(descent.play, playing, True)
+    for name, value in (PRESETS["the same, blurred"] | {"sampler": "nearest", "rotation": 45.0, "step": 33}).items():
+        descent.controls[name].value = value
+    assert picture(descent).tobytes() != first.tobytes()
+    descent.reset.click()
+    assert picture(descent).tobytes() == first.tobytes() and descent.readout.value == readout
+    assert descent.step.value == 0 and descent.settings == FIRST and descent.preset.value == "works"
+    assert getattr(descent.play, playing) is False
+
+
+def test_a_preset_sets_the_controls_leaves_the_step_and_redraws_once(descent):
+    descent.step.value = 8
+    drawn = []
+    descent.picture.observe(lambda change: drawn.append(change["new"]), names="value")
+    for name, preset in PRESETS.items():
+        descent.preset.value = name
+        assert descent.settings == preset and descent.step.value == 8 and descent.preset.value == name
+        assert picture(descent).tobytes() == descent.compose(8, **preset).tobytes()
+    assert len(drawn) <= len(PRESETS)
+    drawn.clear()
+    descent.reset.click()
+    assert len(drawn) == 1
+
+
+def test_the_preset_says_what_the_controls_say(descent):
+    descent.rate.value = 0.2
+    assert descent.preset.value == "overshoots"
+    descent.scale.value = 0.7
+    assert descent.preset.value == OWN
+    descent.preset.value = "overshoots"
+    assert descent.scale.value == 1
+
+
+def test_the_readout_tells_the_numbers(descent):
+    descent.step.value = 3
+    trajectory = descent.trajectory()
+    text = descent.readout.value
+    assert "step   3" in text and f"loss {trajectory.loss(3):.4f}" in text
+    assert f"|gradient| {np.linalg.norm(trajectory.gradient(3)):.4f}" in text
+    assert all(f"{value:.3f}".replace("-", "−") in text for value in trajectory.theta(3))
+    descent.blur.value = 6.0
+    assert "blur 5.7 px" in descent.readout.value
+
+
+def test_out_of_all_bounds_the_run_ends_with_words_and_the_last_good_picture(descent):
+    descent.rate.options = [("0.1", 0.1), ("huge", 1e308)]
+    descent.rate.value = 1e308
+    assert descent.message.value == ""
+    descent.step.value = 30
+    ended = descent.trajectory(rate=1e308).ended
+    assert ended is not None and f"After step {ended} θ runs out of all bounds" in descent.message.value
+    assert picture(descent).tobytes() == descent.compose(ended, rate=1e308).tobytes()
+    descent.rate.value = 0.1
+    assert descent.message.value == ""
+
+
+def test_the_still_strip_holds_the_same_pictures(shared):
+    still = shared.figure([{"step": 0}, PRESETS["overshoots"] | {"step": 9}])
+    first = shared.compose(0)
+    assert still.image.crop((0, 0, *first.size)).tobytes() == first.tobytes()
+    assert "after step 9 at rate 0.2 the loss is" in still.alt
+    assert shared.figure([{}], alt="words").alt == "words"
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "message"),
+    [
+        (torch.zeros(42, 42), ValueError, r"image of shape \(1, H, W\), got a tensor of shape \(42, 42\)"),
+        (torch.zeros(3, 42, 42), ValueError, r"got a tensor of shape \(3, 42, 42\)"),
+        (torch.zeros(1, 0, 42), ValueError, r"got a tensor of shape \(1, 0, 42\)"),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), TypeError, "floating-point tensor.*uint8"),
+        (torch.full((1, 4, 4), float("nan")), ValueError, "finite values, got NaN"),
+        ("four.png", TypeError, "got a str"),
+    ],
+    ids=["no channel", "three channels", "empty", "integers", "nan", "a name"],
+)
+def test_what_is_no_image_is_refused(image, kind, message):
+    with pytest.raises(kind, match=message):
+        ThetaDescent(image, torch.zeros(1, 4, 4))
+    with pytest.raises(kind, match=message.replace("image", "template")):
+        ThetaDescent(torch.zeros(1, 4, 4), image)
+
+
+@pytest.mark.parametrize("start", [{"scale": float("nan")}, {"shift_x": float("inf")}, {"scale": 1e300}], ids=str)
+def test_a_start_beyond_all_bounds_is_refused(shared, start):
+    with pytest.raises(ValueError, match=r"finite numbers up to 1e\+06, got \["):
+        shared.compose(**start)
+
+
+def test_an_image_without_a_template_and_an_unknown_sampler_are_refused(shared):
+    with pytest.raises(ValueError, match="an image and a template, or neither"):
+        ThetaDescent(image=torch.zeros(1, 4, 4))
+    with pytest.raises(ValueError, match="one of bilinear, nearest, got 'cubic'"):
+        shared.compose(sampler="cubic")
+
+
+def test_only_so_many_trajectories_are_remembered():
+    descent = ThetaDescent(SMALL.image, SMALL.template)
+    for rate in np.linspace(0.1, 0.2, 100):
+        descent.trajectory(rate=float(rate))
+    assert len(descent._trajectories) <= 64
