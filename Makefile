@@ -7,8 +7,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
+WIDGETS7 := .venv-ipywidgets7
+RUN7 := $(WIDGETS7)/bin/python
 
-.PHONY: lab test notebooks stamp lint results
+.PHONY: lab test test-ipywidgets7 notebooks stamp lint results
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
@@ -21,6 +23,11 @@ lab: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest --nbval --cov=stn_course --cov-report=term --cov-fail-under=90
+
+# The sliders once more with the ipywidgets that Colab carries.
+test-ipywidgets7: $(WIDGETS7)/.installed
+	$(RUN7) -c 'import ipywidgets; version = ipywidgets.__version__; assert version.startswith("7.7."), version'
+	$(RUN7) -m pytest tests/test_widgets_*.py
 
 notebooks: $(INSTALLED)
 	$(RUN) tools/execute_notebooks.py
@@ -44,4 +51,12 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH_INDEX),$(PIP) install --index-url "$(TORCH_INDEX)" "torch>=2.6" torchvision)
 	$(PIP) install -e ".[lab,test]"
+	@touch $@
+
+# All but ipywidgets is taken from .venv, whose folder the .pth file names: what stands before it in sys.path wins.
+$(WIDGETS7)/.installed: $(INSTALLED)
+	$(RUN) -m venv --clear $(WIDGETS7)
+	$(RUN7) -m pip --disable-pip-version-check install --no-deps "ipywidgets==7.7.*" ipython_genutils
+	@folder='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    echo "import site; site.addsitedir('$$($(RUN) -c "$$folder")')" > "$$($(RUN7) -c "$$folder")/of-venv.pth"
 	@touch $@

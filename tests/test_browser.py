@@ -1,0 +1,98 @@
+"""The notebooks and the explorers as a learner meets them: in JupyterLab, in a real browser."""
+
+import shutil
+
+import browser
+import nbformat
+import pytest
+import stamp
+from live import EXAMPLES, Live, notebook_of
+
+NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser.why_not() is not None, reason=browser.why_not() or ""),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One JupyterLab and one page for all tests, with copies of the notebooks in its folder."""
+    folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
+    for path in [*NOTEBOOKS, *stamp.ROOT.glob("notebooks/*.png")]:
+        shutil.copy(path, folder)
+    nbformat.write(notebook_of(EXAMPLES), folder / "explorers.ipynb")
+    with browser.jupyterlab(folder, home) as url, browser.chromium() as context:
+        yield browser.Lab(context, url)
+
+
+@pytest.fixture(scope="module")
+def explorers(lab):
+    """The notebook with all explorers, run: what each cell gave."""
+    lab.open("explorers.ipynb")
+    return [cell.outputs for cell in lab.run_all().cells]
+
+
+@pytest.fixture(params=EXAMPLES)
+def live(lab, explorers, request):
+    outputs = explorers[1 + list(EXAMPLES).index(request.param)]  # the first cell prepares
+    assert complaints(outputs) == []
+    return Live(lab, request.param, EXAMPLES[request.param])
+
+
+def complaints(outputs) -> list[str]:
+    """What a cell says on stderr, and the error it ends with."""
+    said = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    return said + ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
+
+
+def console_errors(lab) -> list[tuple[str, str]]:
+    """What the page's console says is wrong since it was last asked, but for the badge, which comes from elsewhere."""
+    errors = [error for error in lab.errors if error[1] != BADGE]
+    lab.errors.clear()
+    return errors
+
+
+def test_every_control_by_keyboard_alone(lab, live):
+    first = live.settled()
+    live.enter()
+    for name in [name for name in live.controls if name != "reset"]:
+        before = live.settled()
+        live.reveal(name)
+        live.move(name)
+        if name not in live.example.quiet:
+            live.changed(before, f"{name} does not change the picture")
+        live.settled()
+        assert live.senders() == {name}, f"more was moved than {name}"
+    live.move("reset")
+    browser.wait_until(lambda: live.settled() == first, "reset does not return to the first picture")
+    assert live.senders() == {"reset"}, "more was moved than reset"
+    assert console_errors(lab) == []
+
+
+def test_dragging_a_slider_shows_the_last_value_queues_nothing_and_moves_nothing(lab, live):
+    sliders = [name for name, kind in live.controls.items() if kind in live.SLIDERS]
+    for name in dict.fromkeys((sliders[0], sliders[-1])):  # where there are two sets, one of each
+        live.reveal(name)
+        drag = live.drag(name)
+        assert drag.sent_after_release <= 2, name
+        assert drag.frames > 2 and len(drag.layouts) == 1, name
+    assert console_errors(lab) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_runs_from_top_to_bottom_and_complains_of_nothing(lab, path):
+    console_errors(lab)
+    lab.refused.clear()
+    lab.open(path.name)
+    try:
+        cells = [cell for cell in lab.run_all(seconds=600).cells if cell.cell_type == "code" and cell.source.strip()]
+        assert [words for cell in cells for words in complaints(cell.outputs)] == []
+        assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+        assert console_errors(lab) == []
+        assert set(lab.refused) <= {BADGE}
+    finally:
+        lab.close()
