@@ -10,7 +10,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 WIDGETS7 := .venv-ipywidgets7
 RUN7 := $(WIDGETS7)/bin/python
 
-.PHONY: lab test test-ipywidgets7 notebooks stamp lint results
+.PHONY: lab test test-browser test-ipywidgets7 notebooks stamp lint results
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
@@ -22,7 +22,11 @@ lab: $(INSTALLED)
 	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest --nbval --cov=stn_course --cov-report=term --cov-fail-under=90
+	$(RUN) -m pytest --nbval -m "not browser" --cov=stn_course --cov-report=term --cov-fail-under=90
+
+# Every notebook and every explorer in JupyterLab, by keyboard and mouse; skipped, with the reason, without a Chromium.
+test-browser: $(INSTALLED)
+	$(RUN) -m pytest -m browser -rs tests/test_browser.py
 
 # The sliders once more with the ipywidgets that Colab carries.
 test-ipywidgets7: $(WIDGETS7)/.installed

@@ -22,6 +22,7 @@ import nbformat
 WAIT = 120.0
 """Seconds after which something that has not happened is a fault; on an idle machine most things take less than one."""
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 CHROMIUM_OPTIONS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
 SETTINGS = {
@@ -57,10 +58,15 @@ EVALUATE = """async expression => {
 }"""
 
 
+def program() -> str | None:
+    """Where Chromium is, or a browser built from it."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 def why_not() -> str | None:
     """Why the browser tests cannot run here, or None where they can."""
-    if not shutil.which("chromium"):
-        return "there is no Chromium: no program `chromium` on the PATH"
+    if program() is None:
+        return f"there is no Chromium: none of {', '.join(PROGRAMS)} is on the PATH"
     for module in ("playwright", "jupyterlab"):
         if not find_spec(module):
             return f"{module} is not installed"
@@ -136,7 +142,7 @@ def chromium(width: int = 1280, height: int = 1000) -> Iterator:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_OPTIONS)
+        browser = playwright.chromium.launch(executable_path=program(), args=CHROMIUM_OPTIONS)
         try:
             context = browser.new_context(viewport={"width": width, "height": height})
             context.set_default_timeout(WAIT * 1000)

@@ -212,6 +212,7 @@ class TransformationExplorer:
         """Make θ the state, bring all controls in step with it, and redraw once."""
         self.theta = _checked_theta(theta, self.transform)
         self.parts = self._to_parts(self.theta) if parts is None else tuple(parts)
+        self.picture.value = png(self.compose(self.theta, self.image.value))  # first: it is what the reader waits for
         busy, self._busy = self._busy, True
         try:
             for sliders, values in ((self.theta_sliders, self.theta), (self.part_sliders, self.parts)):
@@ -226,7 +227,6 @@ class TransformationExplorer:
         self._part_rows.layout.display = "grid" if self.mode.value == "parts" else "none"
         self.matrix.value = _matrix_html(self.transform, self.theta)
         self._say("")
-        self.picture.value = png(self.compose(self.theta, self.image.value))
 
     def _say(self, message: str) -> None:
         self.message.value = (

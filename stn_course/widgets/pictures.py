@@ -7,7 +7,7 @@ colours mean what they mean in `plots`.
 import io
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
@@ -113,9 +113,11 @@ class Panel:
         mono: bool = False,
     ) -> None:
         """A line of text; `anchor` is Pillow's ("mm" is centred, "ls" starts on the baseline), `halo` a rim."""
-        at = tuple(self._pixels([point])[0].tolist())
-        rim = {"stroke_width": 2 * SMOOTH, "stroke_fill": halo} if halo else {}
-        self._draw.text(at, text, colour, font(size * SMOOTH, mono), anchor, **rim)
+        x, y = self._pixels([point])[0].round().astype(int).tolist()
+        for ink, rim in ((halo, 2 * SMOOTH), (colour, 0)):
+            if ink:
+                letters, left, top = _letters(text, size * SMOOTH, mono, anchor, rim)
+                self._canvas.paste(ink, (x + left, y + top), letters)
 
     def picture(self) -> Image.Image:
         """The panel at the size it is shown in."""
@@ -127,6 +129,15 @@ class Panel:
         left, top, right, bottom = self.extent
         scale = np.array(self._canvas.size) / (right - left, bottom - top)
         return ((points.astype(np.float64).reshape(-1, 2) - (left, top)) * scale).clip(-FAR, FAR)
+
+
+@lru_cache(1024)
+def _letters(text: str, size: float, mono: bool, anchor: str, rim: int) -> tuple[Image.Image, int, int]:
+    """A line of text as a mask, and where its corner lies from the anchor; drawn once and pasted often."""
+    left, top, right, bottom = map(math.floor, font(size, mono).getbbox(text, anchor=anchor, stroke_width=rim))
+    mask = Image.new("L", (right - left + 2, bottom - top + 2))
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, font(size, mono), anchor, stroke_width=rim)
+    return mask, left, top
 
 
 def _finite_pieces(points: np.ndarray) -> list[np.ndarray]:
