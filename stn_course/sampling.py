@@ -48,6 +48,17 @@ def to_pixels(grid: Tensor, size: Size, align_corners: bool = False) -> Tensor:
     return torch.stack((pixels(grid[..., 0], width), pixels(grid[..., 1], height)), dim=-1)
 
 
+def to_normalised(pixels: Tensor, size: Size, align_corners: bool = False) -> Tensor:
+    """Pixel coordinates (x, y) to normalised ones, (..., 2): what `to_pixels` undoes.
+
+    Example:
+        >>> to_normalised(torch.tensor([-0.5, 0.0]), (1, 4))  # the left edge, the centre of the only row
+        tensor([-1.,  0.])
+    """
+    extent = torch.tensor([size[1], size[0]], dtype=pixels.dtype, device=pixels.device)
+    return 2 * pixels / (extent - 1).clamp(min=1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
+
+
 def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
     """Sample images at the points of a grid with the bilinear kernel (equation 5).
 

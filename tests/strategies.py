@@ -5,6 +5,8 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+from stn_course.sampling import to_normalised
+
 few = settings(max_examples=30, deadline=None)
 
 sizes = st.tuples(st.integers(1, 64), st.integers(1, 48))
@@ -34,13 +36,6 @@ def lay_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "channels_last":
         return tensor.contiguous(memory_format=torch.channels_last)
     return tensor.contiguous()
-
-
-def to_normalised(pixels: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """Pixel coordinates (x, y) to normalised ones: what `to_pixels` undoes."""
-    height, width = size
-    extent = torch.tensor([width, height], dtype=pixels.dtype)
-    return 2 * pixels / (extent - 1).clamp(min=1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
 
 
 def off_lattice_grid(seed: int, batch: int, out: tuple[int, int], size: tuple[int, int], align_corners: bool) -> Tensor:

@@ -20,7 +20,6 @@ from strategies import (
     paddings,
     seeds,
     sizes,
-    to_normalised,
     uniform,
 )
 
@@ -32,6 +31,7 @@ from stn_course.sampling import (
     integer_kernel,
     kernel_sample,
     nearest_sample,
+    to_normalised,
     to_pixels,
 )
 

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from PIL import Image, ImageColor
-from strategies import paddings, seeds, to_normalised, uniform
+from strategies import paddings, seeds, uniform
 
 from stn_course.plots import GRADIENT, SOURCE, TARGET
+from stn_course.sampling import to_normalised
 from stn_course.widgets import InterpolationMicroscope
 from stn_course.widgets.microscope import LOWER, MARGIN, RIGHT, SIZE, STROKE, TITLE
 from stn_course.widgets.microscope_plates import CELLS, GAP_SIDE, LENS, NEIGHBOURS, PATCH

@@ -23,14 +23,6 @@ DECADES = 3.5  # losses from 1 down to about 0.0003
 STEP_TICKS = 30
 
 
-class _OnTop(Panel):
-    """A panel that begins as a copy of another one, so that what never changes is drawn only once."""
-
-    def __init__(self, ground: Panel):
-        super().__init__(ground.size, ground.extent)
-        self._canvas.paste(ground._canvas)
-
-
 def input_panel(
     image: Tensor, theta: np.ndarray, start: np.ndarray, gradient: np.ndarray, transform: Transform
 ) -> Image.Image:
@@ -66,7 +58,7 @@ def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: flo
 
 def loss_panel(losses: np.ndarray, blank: float, last: int, settings: str) -> Image.Image:
     """The losses up to the step that is shown, on a logarithmic axis, and what a blank output would get."""
-    panel = _OnTop(_axes(blank, last))
+    panel = _axes(blank, last).copy()
     curve = np.stack((np.arange(len(losses)), _height(losses)), axis=1)
     panel.line(curve, TARGET, 2.5)
     panel.dots(curve[-1:], TARGET, 5, outline="white")

@@ -3,7 +3,6 @@
 Each of the four neighbours has a colour, the same in all plates. The other colours mean what they mean in `plots`.
 """
 
-import copy
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -39,7 +38,7 @@ class Map:
         self.image = image
         tenths = torch.allclose(image, image.mul(10).round().div(10), atol=1e-6)
         self.decimals = 1 if tenths else 2
-        self._bases: dict[tuple[str, bool], _Base] = {}
+        self._bases: dict[tuple[str, bool], Panel] = {}
 
     def picture(
         self, x: float, y: float, padding: str, align_corners: bool, reading: Reading, reach: float
@@ -78,12 +77,12 @@ class Map:
         panel.dots([(x, y)], SOURCE, 5)
         return panel.picture()
 
-    def _base(self, padding: str, align_corners: bool) -> "_Base":
+    def _base(self, padding: str, align_corners: bool) -> Panel:
         height, width = self.image.shape[1:]
         middle = ((width - 1) / 2, (height - 1) / 2)
         unit = (max(height, width) + 2 * RING) / CELLS
         reach = MAP / 2 * unit
-        panel = _Base((MAP, MAP), (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach))
+        panel = Panel((MAP, MAP), (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach))
         panel.polygon(box(*middle, width / 2 + RING, height / 2 + RING), OUTSIDE)
         for n, row in enumerate(padded(self.image, padding, align_corners).tolist(), start=-RING):
             for m, value in enumerate(row, start=-RING):
@@ -106,16 +105,6 @@ class Map:
         cell = CELLS / (max(self.image.shape) + 2 * RING)
         size = scale * min(14, cell * (0.36 if self.decimals == 1 else 0.33))
         panel.text((column, row), f"{value:.{self.decimals}f}", _on_grey(value), size)
-
-
-class _Base(Panel):
-    """A panel that is drawn once and then drawn upon again and again."""
-
-    def copy(self) -> "_Base":
-        other = copy.copy(self)
-        other._canvas = self._canvas.copy()
-        other._draw = ImageDraw.Draw(other._canvas)
-        return other
 
 
 def patch(pixels: Tensor, chosen: bool) -> Image.Image:

@@ -4,11 +4,13 @@ The drawing is Pillow's. A panel is drawn at twice its size and then halved, whi
 colours mean what they mean in `plots`.
 """
 
+import copy
 import io
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Self
 
 import matplotlib
 import numpy as np
@@ -58,16 +60,21 @@ class Panel:
         self._canvas = Image.new("RGB", (size[0] * SMOOTH, size[1] * SMOOTH), colour)
         self._draw = ImageDraw.Draw(self._canvas)
 
-    def image(self, pixels: Tensor, box: tuple[float, float, float, float] = (-1, -1, 1, 1)) -> None:
-        """An image (C, H, W), C 1 or 3, float in [0, 1], its outer edges on the box; every pixel is a rectangle."""
-        (left, top), (right, bottom) = self._pixels([box[:2], box[2:]]).round().astype(int).tolist()
+    def copy(self) -> Self:
+        """Another panel with the same drawing on it: what never changes is drawn only once."""
+        twin = copy.copy(self)
+        twin._canvas = self._canvas.copy()
+        twin._draw = ImageDraw.Draw(twin._canvas)
+        return twin
+
+    def image(self, pixels: Tensor) -> None:
+        """An image (C, H, W), C 1 or 3, float in [0, 1], its outer edges at ±1; every pixel is a rectangle."""
+        (left, top), (right, bottom) = self._pixels([(-1, -1), (1, 1)]).round().astype(int).tolist()
         size = (max(1, right - left), max(1, bottom - top))
         self._canvas.paste(to_picture(pixels).resize(size, Image.Resampling.NEAREST), (left, top))
 
-    def line(self, points: Points, colour: str, width: float = 2, closed: bool = False) -> None:
+    def line(self, points: Points, colour: str, width: float = 2) -> None:
         """A line through points (N, 2); it is broken where a point is not finite."""
-        if closed:
-            points = [*points, points[0]]
         for piece in _finite_pieces(self._pixels(points)):
             if len(piece) > 1:
                 self._draw.line(piece.ravel().tolist(), colour, round(width * SMOOTH), joint="curve")
@@ -110,13 +117,12 @@ class Panel:
         size: float = 13,
         anchor: str = "mm",
         halo: str | None = None,
-        mono: bool = False,
     ) -> None:
         """A line of text; `anchor` is Pillow's ("mm" is centred, "ls" starts on the baseline), `halo` a rim."""
         x, y = self._pixels([point])[0].round().astype(int).tolist()
         for ink, rim in ((halo, 2 * SMOOTH), (colour, 0)):
             if ink:
-                letters, left, top = _letters(text, size * SMOOTH, mono, anchor, rim)
+                letters, left, top = _letters(text, size * SMOOTH, anchor, rim)
                 self._canvas.paste(ink, (x + left, y + top), letters)
 
     def picture(self) -> Image.Image:
@@ -132,11 +138,11 @@ class Panel:
 
 
 @lru_cache(1024)
-def _letters(text: str, size: float, mono: bool, anchor: str, rim: int) -> tuple[Image.Image, int, int]:
+def _letters(text: str, size: float, anchor: str, rim: int) -> tuple[Image.Image, int, int]:
     """A line of text as a mask, and where its corner lies from the anchor; drawn once and pasted often."""
-    left, top, right, bottom = map(math.floor, font(size, mono).getbbox(text, anchor=anchor, stroke_width=rim))
+    left, top, right, bottom = map(math.floor, font(size).getbbox(text, anchor=anchor, stroke_width=rim))
     mask = Image.new("L", (right - left + 2, bottom - top + 2))
-    ImageDraw.Draw(mask).text((-left, -top), text, 255, font(size, mono), anchor, stroke_width=rim)
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, font(size), anchor, stroke_width=rim)
     return mask, left, top
 
 

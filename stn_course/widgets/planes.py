@@ -5,7 +5,6 @@ line, and a line is cut where it would leave the view or cross the horizon w = 0
 that change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none.
 """
 
-import copy
 from functools import lru_cache
 
 import numpy as np
@@ -147,13 +146,7 @@ class Planes:
 
 
 class _Sheet(Panel):
-    """A panel that can be copied, and on which many lines are drawn at once and images lie as parallelograms."""
-
-    def copy(self) -> "_Sheet":
-        twin = copy.copy(self)
-        twin._canvas = self._canvas.copy()
-        twin._draw = ImageDraw.Draw(twin._canvas)
-        return twin
+    """A panel on which many lines are drawn at once and images lie as parallelograms."""
 
     def segments(self, ends: np.ndarray, colour: str, width: float) -> None:
         """Straight lines: (N, 2, 2)."""

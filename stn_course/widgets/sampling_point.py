@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stn_course.sampling import bilinear_sample, nearest_sample
-from stn_course.transforms import Size
+from stn_course.sampling import bilinear_sample, nearest_sample, to_normalised
 
 SAMPLERS = {"bilinear": bilinear_sample, "nearest": nearest_sample}
 RING = 2
@@ -107,12 +106,6 @@ def padded(image: Tensor, padding: str, align_corners: bool = False) -> Tensor:
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     grid = to_normalised(torch.stack((x, y), dim=-1), size, align_corners)
     return nearest_sample(image[None], grid[None], padding, align_corners)[0, 0]
-
-
-def to_normalised(pixels: Tensor, size: Size, align_corners: bool) -> Tensor:
-    """Pixel coordinates (..., 2) to normalised ones, undoing `to_pixels`; both sides of the image at least 2."""
-    extent = torch.tensor([size[1], size[0]], dtype=pixels.dtype)
-    return 2 * pixels / (extent - 1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
 
 
 def _neighbours(values: Tensor, x: float, y: float, kernel: str) -> tuple[Neighbour, ...]:
