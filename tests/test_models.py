@@ -1,6 +1,7 @@
 """The networks: their sizes, to the last parameter, and what they compute, against plain functional code."""
 
 import copy
+import functools
 import pickle
 
 import pytest
@@ -9,18 +10,59 @@ import torch.nn.functional as F
 from strategies import uniform
 from torch import nn
 
-from stn_course.models import CNN, STCNN, GreyConv2d
-from stn_course.spatial_transformer import SpatialTransformer
+from stn_course.models import (
+    CNN,
+    STCNN,
+    CifarCNN,
+    CifarLeNet,
+    CifarLeNetSTN,
+    CifarSTN,
+    RtsCifarSTN,
+    TutorialCNN,
+    TutorialSTN,
+)
+from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
 from stn_course.transforms import Affine, Attention, Projective
 
 FAMILIES = [Affine(), Attention(), Projective()]
-NETWORKS = {"cnn": CNN, "affine": STCNN, **{repr(f): lambda f=f: STCNN(f) for f in FAMILIES[1:]}}
+SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
+NETWORKS = {  # name → how it is made, what it takes, how many parameters it has
+    "cnn": (CNN, CANVAS, 112_052),
+    "st-cnn": (STCNN, CANVAS, 110_478),
+    "st-cnn-attention": (functools.partial(STCNN, Attention()), CANVAS, 110_415),
+    "st-cnn-projective": (functools.partial(STCNN, Projective()), CANVAS, 110_520),
+    "tutorial": (TutorialSTN, SMALL, 27_360),
+    "tutorial-baseline": (TutorialCNN, SMALL, 27_296),
+    "cifar": (CifarSTN, COLOUR, 1_585_008),
+    "cifar-baseline": (CifarCNN, COLOUR, 1_594_614),
+    "lenet": (CifarLeNetSTN, COLOUR, 802_492),
+    "lenet-baseline": (CifarLeNet, COLOUR, 802_611),
+    "rts-cifar": (RtsCifarSTN, COLOUR_CANVAS, 1_191_792),
+    "rts-cifar-baseline": (functools.partial(CifarCNN, (32, 64), 48, 219), COLOUR_CANVAS, 1_191_411),
+}
+PAIRS = {  # a network with a transformer → its baseline
+    "st-cnn": "cnn",
+    "tutorial": "tutorial-baseline",
+    "cifar": "cifar-baseline",
+    "lenet": "lenet-baseline",
+    "rts-cifar": "rts-cifar-baseline",
+}
+WITH_TRANSFORMER = [name for name in NETWORKS if name not in PAIRS.values()]
 networks = pytest.mark.parametrize("network", NETWORKS)
 
 
 def build(network, seed=0):
     torch.manual_seed(seed)
-    return NETWORKS[network]()
+    return NETWORKS[network][0]()
+
+
+def images(network, batch, seed=1, dtype=torch.float32):
+    return uniform(seed, batch, *NETWORKS[network][1], dtype=dtype)
+
+
+@pytest.fixture(autouse=True)
+def few_threads(one_thread):
+    """Tiny batches are slower on several."""
 
 
 def count(module):
@@ -44,15 +86,20 @@ def functional_theta(x, weights):
     return x @ w[6].T + w[7]
 
 
-# The networks
+# Their sizes
 
 
-@pytest.mark.parametrize(
-    ("network", "parameters"),
-    [("cnn", 112_052), ("affine", 110_478), ("Attention()", 110_415), ("Projective()", 110_520)],
-)
-def test_parameter_counts(network, parameters):
-    assert count(build(network)) == parameters
+@networks
+def test_parameter_counts(network):
+    assert count(build(network)) == NETWORKS[network][2]
+    assert all(parameter.requires_grad for parameter in build(network).parameters())
+
+
+@pytest.mark.parametrize(("network", "baseline"), PAIRS.items())
+def test_a_baseline_is_as_large_as_what_it_is_compared_with(network, baseline):
+    assert count(build(baseline)) == pytest.approx(count(build(network)), rel=0.02)
+    assert NETWORKS[baseline][1] == NETWORKS[network][1]
+    assert not any(isinstance(module, SpatialTransformer) for module in build(baseline).modules())
 
 
 @pytest.mark.parametrize("transform", FAMILIES, ids=repr)
@@ -70,10 +117,38 @@ def test_parameters_of_the_parts(transform):
 @pytest.mark.parametrize("batch", [0, 1, 3])
 def test_shapes(network, batch):
     model = build(network)
-    logits = model(torch.rand(batch, 1, 42, 42))
+    logits = model(images(network, batch))
     assert logits.shape == (batch, 10)
     logits.sum().backward()
     assert all(parameter.grad.shape == parameter.shape for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("network", WITH_TRANSFORMER)
+def test_a_transformer_comes_first_and_looks_straight_ahead(network):
+    model = build(network).eval()
+    assert [name for name, _ in model.named_children()] == ["spatial_transformer", "classifier"]
+    transformer = model.spatial_transformer
+    assert isinstance(transformer, SpatialTransformer)
+    x = images(network, 3)
+    assert torch.equal(transformer.theta(x), transformer.transform.identity().expand(3, -1))
+    size = (32, 32) if network == "rts-cifar" else x.shape[2:]
+    seen = F.grid_sample(x, F.affine_grid(torch.eye(2, 3).expand(3, 2, 3), (3, 1, *size), False), align_corners=False)
+    torch.testing.assert_close(transformer(x), seen, rtol=0, atol=1e-5)
+    torch.testing.assert_close(model(x), model.classifier(seen), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", WITH_TRANSFORMER)
+def test_the_classifier_sees_the_warped_image_and_the_localisation_network_learns(network):
+    model = build(network).eval()
+    nn.init.normal_(model.spatial_transformer.localisation[-1].weight, std=0.05)
+    x = images(network, 4)
+    torch.testing.assert_close(model(x), model.classifier(model.spatial_transformer(x)))
+    assert not torch.allclose(model.spatial_transformer.theta(x)[0], model.spatial_transformer.theta(x)[1])
+    F.cross_entropy(model(x), torch.arange(4)).backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in model.spatial_transformer.parameters())
+
+
+# What they compute
 
 
 def test_the_cnn_is_what_it_says():
@@ -99,28 +174,74 @@ def test_an_st_network_is_a_spatial_transformer_then_a_classifier(transform):
     torch.testing.assert_close(model(x), functional_cnn(warped, model.classifier.parameters()))
 
 
-@pytest.mark.parametrize("transform", FAMILIES, ids=repr)
-def test_a_new_st_network_looks_straight_ahead(transform):
-    model = STCNN(transform)
-    x = torch.rand(3, 1, 42, 42)
-    assert torch.equal(model.spatial_transformer.theta(x), transform.identity().expand(3, -1))
-    torch.testing.assert_close(model.spatial_transformer(x), x, rtol=0, atol=1e-5)
-    torch.testing.assert_close(model(x), model.classifier(x), rtol=1e-4, atol=1e-5)
+def pooled(x, weight, bias):
+    return F.relu(F.max_pool2d(F.conv2d(x, weight, bias), 2))
+
+
+def functional_localisation(x, weights):
+    """Of the tutorial's and of both CIFAR networks: they differ in sizes only."""
+    w = list(weights)
+    x = pooled(pooled(x, w[0], w[1]), w[2], w[3])
+    return F.relu(x.flatten(1) @ w[4].T + w[5]) @ w[6].T + w[7]
+
+
+def functional_lenet(x, weights):
+    w = list(weights)
+    x = F.max_pool2d(F.relu(F.conv2d(x, w[0], w[1])), 2)
+    x = F.max_pool2d(F.relu(F.conv2d(x, w[2], w[3])), 2)
+    x = F.relu(F.relu(x.flatten(1) @ w[4].T + w[5]) @ w[6].T + w[7])
+    return x @ w[8].T + w[9]
+
+
+@pytest.mark.parametrize("network", ["tutorial", "cifar", "lenet", "rts-cifar"])
+def test_a_published_network_is_what_it_says(network):
+    model = build(network).double().eval()
+    nn.init.normal_(model.spatial_transformer.localisation[-1].weight, std=0.05)
+    x = images(network, 3, dtype=torch.float64)
+    looked_at, size = x, x.shape[2:]
+    if network == "rts-cifar":
+        looked_at, size = F.interpolate(x, size=(24, 24), mode="bilinear", align_corners=False), (32, 32)
+    theta = functional_localisation(looked_at, model.spatial_transformer.parameters())
+    grid = F.affine_grid(theta.reshape(3, 2, 3), (3, 1, *size), align_corners=False)
+    warped = F.grid_sample(x, grid, align_corners=False)
+    # with dropout switched off the tutorial's and the first CIFAR classifier are system B's CNN in other sizes
+    classify = functional_lenet if network == "lenet" else functional_cnn
+    torch.testing.assert_close(model(x), classify(warped, model.classifier.parameters()))
+
+
+@pytest.mark.parametrize("network", ["tutorial-baseline", "cifar-baseline", "lenet-baseline", "rts-cifar-baseline"])
+def test_a_baseline_is_the_classifier_in_other_sizes(network):
+    model = build(network).double().eval()
+    x = images(network, 3, dtype=torch.float64)
+    classify = functional_lenet if network == "lenet-baseline" else functional_cnn
+    torch.testing.assert_close(model(x), classify(x, model.parameters()))
+
+
+@pytest.mark.parametrize("network", ["tutorial", "tutorial-baseline", "cifar", "cifar-baseline", "rts-cifar"])
+def test_dropout_is_half_and_takes_whole_channels_of_the_second_convolution(network):
+    model = build(network).train()
+    layers = [module for module in model.modules() if isinstance(module, (nn.Dropout, nn.Dropout2d))]
+    assert [type(layer) for layer in layers] == [nn.Dropout2d, nn.Dropout]
+    assert [layer.p for layer in layers] == [0.5, 0.5]
+    outputs = []
+    layers[0].register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    model(images(network, 8))
+    silent = (outputs[0] == 0).flatten(2).all(dim=2)  # (8, channels)
+    assert 0.3 < silent.float().mean() < 0.7
+    assert not torch.equal(model(images(network, 8)), model(images(network, 8)))
 
 
 @networks
 def test_they_give_logits(network):
-    logits = build(network)(torch.rand(5, 1, 42, 42))
+    logits = build(network).eval()(images(network, 5))
     assert (logits.exp().sum(dim=1) - 1).abs().min() > 0.1  # no softmax yet
 
 
 @networks
 def test_evaluation_and_inference(network):
-    model = build(network)
-    x = torch.rand(3, 1, 42, 42)
+    model = build(network).eval()
+    x = images(network, 3)
     expected = model(x).detach()
-    model.eval()
-    assert torch.equal(model(x), expected)
     with torch.no_grad():
         assert torch.equal(model(x), expected)
     with torch.inference_mode():
@@ -130,8 +251,8 @@ def test_evaluation_and_inference(network):
 
 @networks
 def test_autocast(network):
-    model = build(network)
-    x = torch.rand(8, 1, 42, 42)
+    model = build(network).eval()
+    x = images(network, 8)
     expected = model(x)
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(x)
@@ -139,7 +260,7 @@ def test_autocast(network):
     loss.backward()
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.02)
     for name, parameter in model.named_parameters():
-        if "localisation" in name and "localisation.9" not in name:
+        if "localisation" in name and not isinstance(model.get_submodule(name.rpartition(".")[0]), ThetaHead):
             continue  # behind zero weights nothing arrives yet
         assert parameter.grad.dtype == torch.float32, name
         assert parameter.grad.abs().max() > 0, name
@@ -147,8 +268,8 @@ def test_autocast(network):
 
 @networks
 def test_memory_layouts(network):
-    model = build(network)
-    x = torch.rand(3, 1, 42, 42)
+    model = build(network).eval()
+    x = images(network, 3)
     expected = model(x)
     strided = torch.stack((x, x), dim=-1)[..., 0]
     for layout in (x.to(memory_format=torch.channels_last), strided, x.mT.contiguous().mT):
@@ -159,133 +280,10 @@ def test_memory_layouts(network):
 
 @networks
 def test_copies_pickles_and_weights(network):
-    model, other = build(network, seed=1), build(network, seed=2)
-    x = torch.rand(3, 1, 42, 42)
+    model, other = build(network, seed=1).eval(), build(network, seed=2).eval()
+    x = images(network, 3)
     assert not torch.equal(model(x), other(x))
     other.load_state_dict(model.state_dict())
     for twin in (other, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(twin(x), model(x))
         assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
-
-
-# GreyConv2d
-
-
-def grey_and_plain(channels=3, kernel=3, in_channels=1, **settings):
-    torch.manual_seed(0)
-    grey = GreyConv2d(in_channels, channels, kernel, **settings).double()
-    plain = nn.Conv2d(in_channels, channels, kernel, **settings).double()
-    plain.load_state_dict(grey.state_dict())
-    return grey, plain
-
-
-def values_and_gradients(layer, x, incoming):
-    x = x.detach().requires_grad_()
-    y = layer(x)
-    gradients = torch.autograd.grad(y, (x, layer.weight, layer.bias), incoming)
-    return y, *gradients
-
-
-@pytest.mark.parametrize("batch", [1, 2, 5])
-@pytest.mark.parametrize(("kernel", "size"), [(1, (1, 1)), (3, (5, 7)), (3, (3, 3)), ((2, 4), (6, 5)), (9, (12, 42))])
-@pytest.mark.parametrize("in_channels", [1, 2])
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided", "expanded"])
-def test_grey_convolution_is_a_convolution(batch, kernel, size, in_channels, layout):
-    grey, plain = grey_and_plain(3, kernel, in_channels)
-    x = uniform(3, batch, in_channels, *size)
-    incoming = uniform(4, *plain(x).shape, low=-1)
-    if layout == "channels_last":
-        incoming = incoming.contiguous(memory_format=torch.channels_last)
-    elif layout == "strided":
-        x, incoming = x.mT.contiguous().mT, torch.stack((incoming, incoming), dim=-1)[..., 0]
-    elif layout == "expanded":
-        incoming = incoming[:1, :1, :1, :1].expand_as(incoming)
-    for ours, theirs in zip(
-        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
-    ):
-        assert ours.shape == theirs.shape
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-
-
-def test_grey_convolution_in_float32():
-    torch.manual_seed(0)
-    grey, plain = GreyConv2d(1, 36, 9), nn.Conv2d(1, 36, 9)
-    plain.load_state_dict(grey.state_dict())
-    x, incoming = torch.rand(16, 1, 42, 42), torch.rand(16, 36, 34, 34) - 0.5
-    for ours, theirs in zip(
-        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item())
-
-
-def test_grey_convolution_gradcheck():
-    grey, _ = grey_and_plain()
-    x = uniform(5, 2, 1, 4, 5).requires_grad_()
-
-    inputs = (x, *grey.parameters())  # `gradcheck` changes them where they are
-    assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x), inputs)
-    assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x).mT, inputs)
-
-
-def test_grey_convolution_with_an_empty_batch():
-    grey, plain = grey_and_plain()
-    x, incoming = torch.zeros(0, 1, 4, 5, dtype=torch.float64), torch.zeros(0, 3, 2, 3, dtype=torch.float64)
-    for ours, theirs in zip(
-        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-
-
-def test_frozen_grey_convolution():
-    grey, plain = grey_and_plain()
-    grey.requires_grad_(False)
-    plain.requires_grad_(False)
-    x = uniform(6, 2, 1, 4, 5)
-    assert not grey(x).requires_grad
-    x.requires_grad_()
-    ours, theirs = (torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (grey, plain))
-    torch.testing.assert_close(ours, theirs)
-    grey.weight.requires_grad_()
-    grey(x.detach()).sum().backward()
-    assert grey.weight.grad is not None
-    assert grey.bias.grad is None
-
-
-@pytest.mark.parametrize(
-    "setting", [{"padding": 1}, {"stride": 2}, {"dilation": 2}, {"bias": False}, {"padding": "same"}]
-)
-def test_no_setting_of_a_convolution_is_silently_ignored(setting):
-    try:
-        grey, plain = grey_and_plain(**setting)
-    except (TypeError, ValueError):
-        return  # refused, which is fine
-    x = uniform(7, 2, 1, 6, 7)
-    torch.testing.assert_close(grey(x), plain(x))
-    grey(x).sum().backward()
-    plain(x).sum().backward()
-    torch.testing.assert_close(grey.weight.grad, plain.weight.grad)
-
-
-def test_grey_convolution_under_autocast_is_pytorchs():
-    grey, plain = grey_and_plain()
-    grey, plain, x = grey.float(), plain.float(), torch.rand(2, 1, 6, 7)
-    with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = grey(x), plain(x)
-    assert ours.dtype == theirs.dtype == torch.bfloat16
-    assert torch.equal(ours, theirs)
-    ours.sum().backward()
-    assert grey.weight.grad.dtype == torch.float32
-
-
-def test_grey_convolution_is_copied_and_pickled():
-    grey, _ = grey_and_plain()
-    x = uniform(8, 2, 1, 4, 5)
-    for twin in (copy.deepcopy(grey), pickle.loads(pickle.dumps(grey))):
-        assert torch.equal(twin(x), grey(x))
-    with torch.inference_mode():
-        assert torch.equal(grey(x), grey(x.clone()))
-
-
-def test_grey_convolution_keeps_the_layout_that_pooling_likes():
-    y = GreyConv2d(1, 4, 3)(torch.rand(2, 1, 6, 7))
-    assert y.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,24 @@
+"""The networks the course trains. Every network with a transformer is `.spatial_transformer`, then `.classifier`.
+
+Each has a baseline without a transformer whose parameter count is within 2 %: the difference between the two is what
+the transformer does. All of them give logits; the log-softmax of the originals is part of the loss
+(`F.cross_entropy`).
+"""
+
+from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, RtsCifarSTN
+from stn_course.models.grey import GreyConv2d
+from stn_course.models.mnist import TutorialCNN, TutorialSTN
+from stn_course.models.rts_mnist import CNN, STCNN
+
+__all__ = [
+    "CNN",
+    "STCNN",
+    "CifarCNN",
+    "CifarLeNet",
+    "CifarLeNetSTN",
+    "CifarSTN",
+    "GreyConv2d",
+    "RtsCifarSTN",
+    "TutorialCNN",
+    "TutorialSTN",
+]

@@ -1,0 +1,155 @@
+"""The networks for CIFAR-10, upright and distorted, and what they are compared with.
+
+In all three spatial transformers the localisation network is as large as the classifier or larger. The baselines have
+no transformer; the parameters that it would cost make their layers wider instead.
+
+Source: the layer sizes of two public spatial transformers on CIFAR-10; a test holds the parameter counts.
+"""
+
+from torch import Tensor, nn
+
+from stn_course.spatial_transformer import SpatialTransformer, theta_head
+from stn_course.transforms import Affine, Transform
+
+
+class CifarCNN(nn.Module):
+    """Two convolutions and a wide linear layer, with dropout: (B, 3, size, size) → (B, 10). 1,594,614 parameters.
+
+    Args:
+        channels: of the two convolutions.
+        size: height and width of the images.
+        hidden: features of the linear layer between.
+
+    Example:
+        >>> sum(p.numel() for p in CifarCNN().parameters())
+        1594614
+    """
+
+    def __init__(self, channels: tuple[int, int] = (30, 60), size: int = 32, hidden: int = 1024):
+        super().__init__()
+        first, second = channels
+        side = ((size - 4) // 2 - 4) // 2  # each convolution takes 4 pixels off, each pooling halves
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, first, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 5),
+            nn.Dropout2d(),
+            nn.MaxPool2d(2),  # (B, second, side, side)
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(second * side * side, hidden),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(hidden, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class CifarLeNet(nn.Module):
+    """LeNet in colour: (B, 3, 32, 32) → (B, 10). As a baseline, 802,611 parameters.
+
+    Args:
+        channels: of the two convolutions; LeNet's own are (6, 16).
+        hidden: features of the two linear layers between; LeNet's own are (120, 84).
+
+    Example:
+        >>> sum(p.numel() for p in CifarLeNet().parameters())
+        802611
+    """
+
+    def __init__(self, channels: tuple[int, int] = (22, 58), hidden: tuple[int, int] = (436, 305)):
+        super().__init__()
+        first, second = channels
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, first, 5),  # (B, first, 28, 28)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, first, 14, 14)
+            nn.Conv2d(first, second, 5),  # (B, second, 10, 10)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, second, 5, 5)
+            nn.Flatten(),
+            nn.Linear(second * 5 * 5, hidden[0]),
+            nn.ReLU(),
+            nn.Linear(hidden[0], hidden[1]),
+            nn.ReLU(),
+            nn.Linear(hidden[1], 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class CifarSTN(nn.Module):
+    """A spatial transformer before a `CifarCNN`: (B, 3, 32, 32) → (B, 10). 1,585,008 parameters (affine).
+
+    Example:
+        >>> sum(p.numel() for p in CifarSTN().parameters())
+        1585008
+    """
+
+    def __init__(self, transform: Transform = Affine()):
+        super().__init__()
+        self.spatial_transformer = SpatialTransformer(_localisation(32, transform), transform)
+        self.classifier = CifarCNN(channels=(16, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.spatial_transformer(x))
+
+
+class CifarLeNetSTN(nn.Module):
+    """A spatial transformer before a LeNet: (B, 3, 32, 32) → (B, 10). 802,492 parameters (affine).
+
+    Example:
+        >>> sum(p.numel() for p in CifarLeNetSTN().parameters())
+        802492
+    """
+
+    def __init__(self, transform: Transform = Affine()):
+        super().__init__()
+        self.spatial_transformer = SpatialTransformer(_localisation(32, transform), transform)
+        self.classifier = CifarLeNet(channels=(6, 16), hidden=(120, 84))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.spatial_transformer(x))
+
+
+class RtsCifarSTN(nn.Module):
+    """`CifarSTN` for distorted images on a canvas: (B, 3, 48, 48) → (B, 10). 1,191,792 parameters (affine).
+
+    It looks for the image at half the canvas' size, and its transformer gives the classifier 32×32 pixels: those of
+    the image, if it finds it.
+
+    Example:
+        >>> sum(p.numel() for p in RtsCifarSTN().parameters())
+        1191792
+    """
+
+    def __init__(self, transform: Transform = Affine()):
+        super().__init__()
+        halved = nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False)  # (B, 3, 24, 24)
+        localisation = nn.Sequential(halved, *_localisation(24, transform))
+        self.spatial_transformer = SpatialTransformer(localisation, transform, output_size=(32, 32))
+        self.classifier = CifarCNN(channels=(16, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.spatial_transformer(x))
+
+
+def _localisation(size: int, transform: Transform) -> nn.Sequential:
+    """(B, 3, size, size) → θ (B, n_params), as both public networks have it."""
+    side = ((size - 6) // 2 - 4) // 2
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 7),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(64, 128, 5),
+        nn.MaxPool2d(2),  # (B, 128, side, side)
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(128 * side * side, 256),
+        nn.ReLU(),
+        theta_head(256, transform),
+    )

@@ -1,0 +1,131 @@
+"""GreyConv2d is a convolution: the same numbers, gradients and refusals as PyTorch's own."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from strategies import uniform
+from torch import nn
+
+from stn_course.models import GreyConv2d
+
+
+def grey_and_plain(channels=3, kernel=3, in_channels=1, **settings):
+    torch.manual_seed(0)
+    grey = GreyConv2d(in_channels, channels, kernel, **settings).double()
+    plain = nn.Conv2d(in_channels, channels, kernel, **settings).double()
+    plain.load_state_dict(grey.state_dict())
+    return grey, plain
+
+
+def values_and_gradients(layer, x, incoming):
+    x = x.detach().requires_grad_()
+    y = layer(x)
+    gradients = torch.autograd.grad(y, (x, layer.weight, layer.bias), incoming)
+    return y, *gradients
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize(("kernel", "size"), [(1, (1, 1)), (3, (5, 7)), (3, (3, 3)), ((2, 4), (6, 5)), (9, (12, 42))])
+@pytest.mark.parametrize("in_channels", [1, 2])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided", "expanded"])
+def test_grey_convolution_is_a_convolution(batch, kernel, size, in_channels, layout):
+    grey, plain = grey_and_plain(3, kernel, in_channels)
+    x = uniform(3, batch, in_channels, *size)
+    incoming = uniform(4, *plain(x).shape, low=-1)
+    if layout == "channels_last":
+        incoming = incoming.contiguous(memory_format=torch.channels_last)
+    elif layout == "strided":
+        x, incoming = x.mT.contiguous().mT, torch.stack((incoming, incoming), dim=-1)[..., 0]
+    elif layout == "expanded":
+        incoming = incoming[:1, :1, :1, :1].expand_as(incoming)
+    for ours, theirs in zip(
+        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
+    ):
+        assert ours.shape == theirs.shape
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_grey_convolution_in_float32():
+    torch.manual_seed(0)
+    grey, plain = GreyConv2d(1, 36, 9), nn.Conv2d(1, 36, 9)
+    plain.load_state_dict(grey.state_dict())
+    x, incoming = torch.rand(16, 1, 42, 42), torch.rand(16, 36, 34, 34) - 0.5
+    for ours, theirs in zip(
+        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * theirs.abs().max().item())
+
+
+def test_grey_convolution_gradcheck():
+    grey, _ = grey_and_plain()
+    x = uniform(5, 2, 1, 4, 5).requires_grad_()
+
+    inputs = (x, *grey.parameters())  # `gradcheck` changes them where they are
+    assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x), inputs)
+    assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x).mT, inputs)
+
+
+def test_grey_convolution_with_an_empty_batch():
+    grey, plain = grey_and_plain()
+    x, incoming = torch.zeros(0, 1, 4, 5, dtype=torch.float64), torch.zeros(0, 3, 2, 3, dtype=torch.float64)
+    for ours, theirs in zip(
+        values_and_gradients(grey, x, incoming), values_and_gradients(plain, x, incoming), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_frozen_grey_convolution():
+    grey, plain = grey_and_plain()
+    grey.requires_grad_(False)
+    plain.requires_grad_(False)
+    x = uniform(6, 2, 1, 4, 5)
+    assert not grey(x).requires_grad
+    x.requires_grad_()
+    ours, theirs = (torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (grey, plain))
+    torch.testing.assert_close(ours, theirs)
+    grey.weight.requires_grad_()
+    grey(x.detach()).sum().backward()
+    assert grey.weight.grad is not None
+    assert grey.bias.grad is None
+
+
+@pytest.mark.parametrize(
+    "setting", [{"padding": 1}, {"stride": 2}, {"dilation": 2}, {"bias": False}, {"padding": "same"}]
+)
+def test_no_setting_of_a_convolution_is_silently_ignored(setting):
+    try:
+        grey, plain = grey_and_plain(**setting)
+    except (TypeError, ValueError):
+        return  # refused, which is fine
+    x = uniform(7, 2, 1, 6, 7)
+    torch.testing.assert_close(grey(x), plain(x))
+    grey(x).sum().backward()
+    plain(x).sum().backward()
+    torch.testing.assert_close(grey.weight.grad, plain.weight.grad)
+
+
+def test_grey_convolution_under_autocast_is_pytorchs():
+    grey, plain = grey_and_plain()
+    grey, plain, x = grey.float(), plain.float(), torch.rand(2, 1, 6, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = grey(x), plain(x)
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    assert torch.equal(ours, theirs)
+    ours.sum().backward()
+    assert grey.weight.grad.dtype == torch.float32
+
+
+def test_grey_convolution_is_copied_and_pickled():
+    grey, _ = grey_and_plain()
+    x = uniform(8, 2, 1, 4, 5)
+    for twin in (copy.deepcopy(grey), pickle.loads(pickle.dumps(grey))):
+        assert torch.equal(twin(x), grey(x))
+    with torch.inference_mode():
+        assert torch.equal(grey(x), grey(x.clone()))
+
+
+def test_grey_convolution_keeps_the_layout_that_pooling_likes():
+    y = GreyConv2d(1, 4, 3)(torch.rand(2, 1, 6, 7))
+    assert y.is_contiguous(memory_format=torch.channels_last)
