@@ -26,7 +26,7 @@ def values_and_gradients(layer, x, incoming):
     return y, *gradients
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, 2, 5, 130])
 @pytest.mark.parametrize(("kernel", "size"), [(1, (1, 1)), (3, (5, 7)), (3, (3, 3)), ((2, 4), (6, 5)), (9, (12, 42))])
 @pytest.mark.parametrize("in_channels", [1, 2])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided", "expanded"])
