@@ -16,6 +16,15 @@ def real_mnist() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_cifar10() -> Path:
+    """The folder that holds the real CIFAR-10, in either form."""
+    folder = Path(os.environ.get("STN_COURSE_DATA") or "nowhere")
+    if not ((folder / "cifar10.npz").is_file() or (folder / "cifar-10-batches-py").is_dir()):
+        pytest.skip("the real CIFAR-10 is not in STN_COURSE_DATA")
+    return folder
+
+
 @pytest.fixture
 def one_thread():
     """Tiny tensors are slower on several, the more so where other processes want the cores too."""

@@ -22,8 +22,7 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stn_course import data
-from stn_course.data import Batches, DataError, ImageData, data_folder, load_mnist
+from stn_course.data import SAMPLES, Batches, DataError, ImageData, data_folder, load_mnist, mnist, published
 
 
 def permissions_hold() -> bool:
@@ -36,9 +35,9 @@ def permissions_hold() -> bool:
 
 needs_permissions = pytest.mark.skipif(not permissions_hold(), reason="this user may read and write everything")
 
-ORIGINAL_LENGTH, ORIGINAL_FILES = data.MNIST_LENGTH, data.MNIST_FILES
+ORIGINAL = mnist.MNIST
 LENGTH = {"train": 60, "test": 20}
-FILES = {split: tuple(names) for split, names in ORIGINAL_FILES.items()}
+FILES = {split: tuple(names) for split, names in ORIGINAL.files.items()}
 ALL_FILES = FILES["train"] + FILES["test"]
 CONTENT = {}  # of the four small originals
 ARRAYS = {}  # of the archive with the same digits
@@ -50,10 +49,20 @@ for split, n in LENGTH.items():
     CONTENT[FILES[split][1]] = np.array([2049, n], ">u4").tobytes() + labels.tobytes()
 
 
+def small_mnist(split) -> ImageData:
+    images, labels = torch.from_numpy(ARRAYS[f"x_{split}"])[:, None], torch.from_numpy(ARRAYS[f"y_{split}"]).long()
+    return ImageData(images, labels, f"MNIST, {split} split, {LENGTH[split]} digits")
+
+
 def with_small_originals(monkeypatch):
     digest = {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in CONTENT.items()}
-    monkeypatch.setattr(data, "MNIST_LENGTH", LENGTH)
-    monkeypatch.setattr(data, "MNIST_FILES", {split: {name: digest[name] for name in FILES[split]} for split in FILES})
+    small = dataclasses.replace(
+        ORIGINAL,
+        files={split: {name: digest[name] for name in FILES[split]} for split in FILES},
+        length=LENGTH,
+        digests={split: small_mnist(split).digest for split in FILES},
+    )
+    monkeypatch.setattr(mnist, "MNIST", small)
 
 
 @pytest.fixture(autouse=True)
@@ -107,11 +116,13 @@ def write_archive(folder, **changes):
 
 
 def assert_is_small_mnist(found: ImageData, split: str):
-    assert torch.equal(found.images, torch.from_numpy(ARRAYS[f"x_{split}"])[:, None])
+    expected = small_mnist(split)
+    assert torch.equal(found.images, expected.images)
     assert found.images.dtype == torch.uint8
-    assert found.labels.tolist() == ARRAYS[f"y_{split}"].tolist()
+    assert torch.equal(found.labels, expected.labels)
     assert found.labels.dtype == torch.int64
-    assert found.source == f"MNIST, {split} split, {LENGTH[split]} digits"
+    assert found.source == expected.source
+    assert found.classes == tuple("0123456789")
     assert found.complete
 
 
@@ -153,7 +164,7 @@ SAMPLE_DIGESTS = ["94c65a2ac0f5c596", "53f7ac3eb9abffa9"]
 @both_splits
 def test_the_sample_is_cut_from_the_originals(split, real_mnist):
     sample = load_mnist(split, offline=True)
-    with np.load(Path(data.__file__).parent / "samples" / "mnist.npz") as archive:
+    with np.load(SAMPLES) as archive:
         index = archive[f"index_{split}"]
     images, labels = (np.fromfile(real_mnist / "MNIST" / "raw" / name, np.uint8) for name in FILES[split])
     assert len(set(index.tolist())) == len(sample)
@@ -169,8 +180,7 @@ class TestRealMNIST:
     @pytest.fixture(autouse=True)
     def originals(self, monkeypatch, folder, real_mnist):
         monkeypatch.setenv("STN_COURSE_DATA", str(real_mnist))
-        monkeypatch.setattr(data, "MNIST_LENGTH", ORIGINAL_LENGTH)
-        monkeypatch.setattr(data, "MNIST_FILES", ORIGINAL_FILES)
+        monkeypatch.setattr(mnist, "MNIST", ORIGINAL)
 
     @pytest.mark.parametrize("split, n", [("train", 60_000), ("test", 10_000)])
     def test_it_is_found_whole(self, split, n, real_mnist):
@@ -268,7 +278,7 @@ def test_what_another_process_brought_meanwhile_is_not_downloaded_again(folder, 
         write_originals(folder)
         yield
 
-    monkeypatch.setattr(data, "lock", wait)
+    monkeypatch.setattr(published, "lock", wait)
     assert_is_small_mnist(load_mnist("train"), "train")
     assert network.attempts == 0
 
@@ -407,6 +417,11 @@ def test_torchvisions_old_cache_beside_the_originals_is_not_read(folder):
 # Archives
 
 
+def test_an_archive_may_hold_labels_as_a_column(folder):
+    write_archive(folder, y_train=ARRAYS["y_train"][:, None])
+    assert_is_small_mnist(load_mnist("train"), "train")
+
+
 def test_an_archive_may_hold_labels_of_any_whole_type_and_images_in_any_order(folder):
     write_archive(folder, y_train=ARRAYS["y_train"].astype(">i8"), x_train=np.asfortranarray(ARRAYS["x_train"]))
     assert_is_small_mnist(load_mnist("train"), "train")
@@ -448,10 +463,10 @@ X, Y = ARRAYS["x_train"], ARRAYS["y_train"]
         (altered("y_train", 0, 10), "whole numbers from 0 to 9"),
         ({"y_train": Y.astype(np.int64) - 1}, "whole numbers from 0 to 9"),
         ({"y_train": Y.astype(np.int64) + 256}, "whole numbers from 0 to 9"),  # a wrap to bytes would hide it
-        (altered("x_train", (59, 27, 27), X[59, 27, 27] ^ 1), "MNIST's own train-images-idx3-ubyte"),
-        (altered("y_train", 59, 8), "MNIST's own train-labels-idx1-ubyte"),
+        (altered("x_train", (59, 27, 27), X[59, 27, 27] ^ 1), "MNIST's own images and labels"),
+        (altered("y_train", 59, 8), "MNIST's own"),
         ({"x_train": X[::-1], "y_train": Y[::-1]}, "MNIST's own"),
-        ({"x_train": X.transpose(0, 2, 1)}, "MNIST's own train-images-idx3-ubyte"),
+        ({"x_train": X.transpose(0, 2, 1)}, "MNIST's own"),
     ],
 )
 def test_an_archive_of_something_else_is_refused_by_name(folder, network, changes, told):

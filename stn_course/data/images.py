@@ -1,0 +1,106 @@
+"""Images and labels in memory, and batches of them made where they live."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images and labels in memory.
+
+    `images` is uint8 (N, C, H, W), `labels` int64 (N,), `source` says in words what they are and where they come from,
+    `complete` whether this is the whole published data set, `classes` what each label stands for.
+    """
+
+    images: Tensor
+    labels: Tensor
+    source: str
+    complete: bool = True
+    classes: tuple[str, ...] = DIGITS
+
+    def __post_init__(self):
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                f"expected uint8 images of shape (N, C, H, W), got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        if self.labels.dtype != torch.int64:
+            raise ValueError(f"expected int64 labels, got {self.labels.dtype}")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"expected a label for each of {len(self.images)} images, got {tuple(self.labels.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: slice | Tensor) -> "ImageData":
+        labels = self.labels[index]
+        if len(labels) == len(self):
+            return replace(self, images=self.images[index], labels=labels)
+        source = f"{len(labels):,} images of {self.source}"
+        return replace(self, images=self.images[index], labels=labels, source=source, complete=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of images and labels: the same data, the same digest."""
+        whole = hashlib.sha256(self.images.numpy().tobytes())
+        whole.update(self.labels.numpy().tobytes())
+        return whole.hexdigest()[:16]
+
+
+class Batches:
+    """What `fit` iterates over: whole batches, made where the images live.
+
+    Args:
+        data: images and labels.
+        batch_size: images in a batch; the last one may be smaller.
+        transform: (images, generator) → images, applied to each batch; `RTS()` for one. None leaves them alone.
+        shuffle: whether each pass has a new order.
+        generator: the source of all randomness; it lives on `device`.
+        device: where the images are kept and the batches made.
+
+    Yields:
+        images (B, C, H, W), float32 in [0, 1], and labels (B,), int64.
+
+    Example:
+        >>> from stn_course.data import load_mnist
+        >>> digits = load_mnist("test", offline=True)
+        >>> images, labels = next(iter(Batches(digits, 64)))
+        >>> images.shape, images.dtype, len(Batches(digits, 64))
+        (torch.Size([64, 1, 28, 28]), torch.float32, 16)
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        batch_size: int,
+        transform: Callable[[Tensor, torch.Generator | None], Tensor] | None = None,
+        shuffle: bool = False,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
+        self.images, self.labels = data.images.to(device), data.labels.to(device)
+        self.batch_size, self.transform, self.shuffle, self.generator = batch_size, transform, shuffle, generator
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n, device = len(self.labels), self.labels.device
+        order = (
+            torch.randperm(n, generator=self.generator, device=device)
+            if self.shuffle
+            else torch.arange(n, device=device)
+        )
+        for chosen in order.split(self.batch_size) if n else ():
+            images = self.images[chosen].float() / 255
+            if self.transform is not None:
+                images = self.transform(images, self.generator)
+            yield images, self.labels[chosen]

@@ -1,0 +1,186 @@
+"""A published data set: looked for in a folder, else downloaded; checked to the last byte before it is read."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stn_course.data.images import DIGITS, ImageData
+from stn_course.files import lock, md5
+
+SPLITS = ("train", "test")
+
+
+class DataError(ValueError):
+    """A data file that is not what it should be; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What makes a data set this one and no other, and how its files are read.
+
+    Each of `files`, `digests` and `length` has an entry for every split.
+    """
+
+    name: str
+    things: str
+    """What an image is called: "digits"."""
+    folder: Path
+    """Where torchvision puts the files, in the data folder."""
+    files: dict[str, dict[str, str]]
+    """Their names and their MD5 digests."""
+    archive: str
+    """The other form: an .npz with x_train, y_train, x_test and y_test."""
+    pixels: tuple[int, ...]
+    """The shape of one image there: (H, W) or (H, W, 3)."""
+    digests: dict[str, str]
+    """`ImageData.digest` of the original."""
+    length: dict[str, int]
+    read: Callable[[list[bytes]], tuple[np.ndarray, np.ndarray]]
+    """The contents of a split's files → images (N, *pixels) and labels (N,)."""
+    download: Callable[[Path], object]
+    """Downloads all the files into a folder, in torchvision's layout."""
+    stand_in: Callable[[str], ImageData]
+    """What the package itself carries for a split."""
+    stand_in_words: str
+    classes: tuple[str, ...] = DIGITS
+    beside: tuple[str, ...] = ()
+    """Files that torchvision wants to see beside those."""
+
+    def load(self, split: str, root: str | os.PathLike | None, offline: bool | None) -> ImageData:
+        """Files, archive, download or stand-in, whichever comes first; see `load_mnist`."""
+        if split not in SPLITS:
+            raise ValueError(f"expected split as one of {', '.join(SPLITS)}, got {split!r}")
+        if offline:
+            return self.stand_in(split)
+        folder = _check_folder(root)
+        if found := self._find(folder, split):
+            return found
+        try:
+            with lock(folder / self.name, f"downloading {self.name}"):
+                if found := self._find(folder, split):  # another process brought it while this one waited
+                    return found
+                self._download(folder)
+            return self._find(folder, split)
+        except (OSError, RuntimeError) as error:
+            names = [name for names in self.files.values() for name in names]
+            if offline is False:
+                raise ConnectionError(
+                    f"{self.name} is not in {folder} and could not be downloaded ({error}). Connect to the network, or "
+                    f"put the files {', '.join(names)} in {folder / self.folder}."
+                ) from error
+            missing = [name for name in self.files[split] if not (folder / self.folder / name).exists()]
+            print(
+                f"{self.name} ({', '.join(missing)}) is not in {folder} and could not be downloaded "
+                f"({type(error).__name__}): going on with {self.stand_in_words}."
+            )
+            return self.stand_in(split)
+
+    def _find(self, folder: Path, split: str) -> ImageData | None:
+        paths = {folder / self.folder / name: digest for name, digest in self.files[split].items()}
+        if all(path.exists() for path in paths):
+            contents = [self._original(path, digest) for path, digest in paths.items()]
+            return self._as_data(*self.read(contents), split)
+        if (archive := folder / self.archive).exists():
+            return self._of_archive(*_read_npz(archive, split), split, archive)
+        return None
+
+    def _original(self, path: Path, expected: str) -> bytes:
+        content = path.read_bytes()
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != expected:
+            raise DataError(
+                f"{path} is not {self.name}'s original file: its MD5 is {found}, expected {expected} "
+                f"({len(content):,} bytes). Remove it and run again to download it anew."
+            )
+        return content
+
+    def _of_archive(self, images: np.ndarray, labels: np.ndarray, split: str, path: Path) -> ImageData:
+        shape = (self.length[split], *self.pixels)
+        if images.shape != shape or images.dtype != np.uint8:
+            raise DataError(f"{path}: expected x_{split} as uint8 {shape}, got {images.dtype} {images.shape}")
+        if labels.shape == (len(images), 1):  # as some libraries have it
+            labels = labels[:, 0]
+        last = len(self.classes) - 1
+        if labels.shape != shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > last:
+            raise DataError(
+                f"{path}: expected y_{split} as {len(images)} whole numbers from 0 to {last}, "
+                f"got {labels.dtype} {labels.shape}"
+            )
+        data = self._as_data(images, labels, split)
+        if data.digest != self.digests[split]:
+            raise DataError(
+                f"{path}: the {split} split does not hold {self.name}'s own images and labels: their digest is "
+                f"{data.digest}, expected {self.digests[split]}. Remove the file, or replace it."
+            )
+        return data
+
+    def _as_data(self, images: np.ndarray, labels: np.ndarray, split: str) -> ImageData:
+        channels_last = images.reshape(*images.shape[:3], -1)
+        return ImageData(
+            torch.from_numpy(np.array(channels_last.transpose(0, 3, 1, 2), order="C")),
+            torch.from_numpy(labels.astype(np.int64)),
+            f"{self.name}, {split} split, {len(labels):,} {self.things}",
+            classes=self.classes,
+        )
+
+    def _download(self, folder: Path) -> None:
+        """Download into a folder beside the place, check every file, and move them there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".download-*"):  # by a process that was killed; under the lock nobody else is at work
+            shutil.rmtree(left, ignore_errors=True)
+        for attempt in (1, 2, 3):
+            with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+                try:
+                    self._download_once(Path(scratch) / self.folder, Path(scratch), folder / self.folder)
+                    return
+                except Exception as error:
+                    if attempt == 3:
+                        raise ConnectionError(str(error)) from error
+
+    def _download_once(self, brought: Path, scratch: Path, place: Path) -> None:
+        self.download(scratch)
+        originals = {name: digest for files in self.files.values() for name, digest in files.items()}
+        for name, expected in originals.items():
+            if not (brought / name).exists() or md5(brought / name) != expected:
+                raise ConnectionError(f"the download brought no or another {name}")
+        place.mkdir(parents=True, exist_ok=True)
+        for name in (*originals, *self.beside):
+            os.replace(brought / name, place / name)
+
+
+def data_folder() -> Path:
+    """Where data sets are looked for and downloaded to: STN_COURSE_DATA, else a folder in the user's cache."""
+    if named := os.environ.get("STN_COURSE_DATA"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "stn-course"
+
+
+def _check_folder(root: str | os.PathLike | None) -> Path:
+    folder = Path(root).expanduser() if root is not None else data_folder()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"expected the data folder to be a folder, but {folder} is a file")
+    if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
+        raise ValueError(f"expected a data folder that this user may read, got {folder}")
+    return folder
+
+
+def _read_npz(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays x_SPLIT and y_SPLIT of an archive, never unpickled."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            missing = {f"x_{split}", f"y_{split}"} - set(archive.files)
+            if missing:
+                raise DataError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(archive.files)}")
+            return archive[f"x_{split}"], archive[f"y_{split}"]
+    except DataError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways: zlib, zipfile, EOF, pickle
+        raise DataError(f"{path} cannot be read as an .npz archive ({error}). Remove it, or replace it.") from error
