@@ -18,7 +18,8 @@ import torch
 
 from stn_course.data import Batches, ImageData, load_mnist
 from stn_course.distortions import RTS
-from stn_course.experiments import RTS_RECIPES, native_bfloat16
+from stn_course.experiments import native_bfloat16
+from stn_course.experiments.catalogue import RTS_RECIPES
 from stn_course.models import STCNN
 from stn_course.training import fit
 

@@ -4,8 +4,10 @@ import argparse
 import sys
 
 from stn_course import experiments
-from stn_course.data import Batches, load_mnist
+from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
 from stn_course.training import evaluate
+
+LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="find or download data sets, and say what is there")
     data.set_defaults(command=_data)
-    data.add_argument("names", nargs="+", choices=["mnist"], metavar="NAME", help="mnist")
+    data.add_argument("names", nargs="+", choices=[*LOADERS], metavar="NAME", help="mnist or cifar10")
 
     results = commands.add_parser("results", help="the table of results, from the records that come along")
     results.set_defaults(command=_results)
@@ -71,15 +73,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     experiment = experiments.find(arguments.experiment)
     if model is None:
         model = experiments.load_weights(experiment.model(), arguments.weights)
-    test = experiments.distorted(experiment.load("test"), experiment.distortion)
-    scored = evaluate(model, Batches(test, 1000))
+    test = experiment.task(experiment.load("test"))
+    scored = evaluate(model, Batches(test, 1000, experiment.normalise))
     print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 
 def _data(arguments: argparse.Namespace) -> int:
-    for split in ("train", "test"):
-        print(load_mnist(split).source)
+    for name in arguments.names:
+        for split in SPLITS:
+            print(LOADERS[name](split).source)
     return 0
 
 

@@ -22,7 +22,7 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stn_course.data import SAMPLES, Batches, DataError, ImageData, data_folder, load_mnist, mnist, published
+from stn_course.data import SAMPLES, Batches, DataError, ImageData, Normalise, data_folder, load_mnist, mnist, published
 
 
 def permissions_hold() -> bool:
@@ -593,6 +593,41 @@ def test_what_a_killed_download_left_is_not_read(folder, network):
     network.weather = [CONTENT]
     assert_is_small_mnist(load_mnist("train"), "train")
     assert not list(folder.glob(".download-*"))
+
+
+# Normalise
+
+COLOURS = Normalise(mean=(0.5, 0.25, 0.125), std=(0.2, 0.4, 0.8))
+
+
+def test_a_normalised_data_set_has_mean_zero_and_deviation_one():
+    images = torch.rand(50, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3))
+    normalised = Normalise(tuple(mean.tolist()), tuple(std.tolist()))(images)
+    torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3).double())
+
+
+def test_it_is_torchvisions_and_can_be_undone():
+    images = torch.rand(5, 3, 8, 6)
+    expected = torchvision.transforms.Normalize(COLOURS.mean, COLOURS.std)(images)
+    normalised = COLOURS(images, None)
+    torch.testing.assert_close(normalised, expected)
+    torch.testing.assert_close(COLOURS.undo(normalised), images)
+    assert not torch.allclose(normalised, images)
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 8, 8), (3, 8, 8), (5, 8, 8, 3)])
+def test_images_with_other_channels_are_not_normalised(shape):
+    for change in (COLOURS, COLOURS.undo):
+        with pytest.raises(ValueError, match=r"\(B, 3, H, W\), got"):
+            change(torch.rand(shape))
+
+
+@pytest.mark.parametrize("mean, std", [((0.5,), (0.5, 0.5)), ((0.5,), (0.0,)), ((0.5,), (-1.0,))])
+def test_statistics_that_are_none_are_refused(mean, std):
+    with pytest.raises(ValueError, match="a mean and a positive std for each channel"):
+        Normalise(mean, std)
 
 
 # ImageData

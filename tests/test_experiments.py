@@ -155,7 +155,21 @@ def test_every_experiment_has_the_three_profiles_and_the_courses_recipe(name):
     assert (full.train_images, full.test_images) == (None, None)
 
 
-@pytest.mark.parametrize("name", ["rts-mnist/cnn", "rts-mnist/st-cnn"])
+PUBLISHED = {  # accuracy in per cent, batch size, epochs
+    "rts-mnist/cnn": (91.76, 256, 50),
+    "rts-mnist/st-cnn": (97.22, 256, 50),
+    "mnist/tutorial-st": (98.76, 64, 20),
+    "cifar10/st": (66.94, 64, 50),
+    "cifar10/lenet-st": (65.83, 64, 50),
+}
+
+
+def test_five_systems_were_published():
+    assert {name for name, experiment in EXPERIMENTS.items() if "published" in experiment.recipes} == set(PUBLISHED)
+    assert {name for name, experiment in EXPERIMENTS.items() if experiment.published} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_recipe_is_what_was_published(name):
     experiment = EXPERIMENTS[name]
     optimizer, schedule = experiment.recipes["published"].make(experiment.model(), 10)
@@ -164,9 +178,23 @@ def test_the_published_recipe_is_what_was_published(name):
     for group in optimizer.param_groups:
         assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0, 0)
     recipe = experiment.recipes["published"]
-    assert (recipe.batch_size, recipe.clip, recipe.autocast) == (256, None, False)
-    assert experiment.profiles["full"].epochs == 50
-    assert experiment.published == {"rts-mnist/cnn": 91.76, "rts-mnist/st-cnn": 97.22}[name]
+    accuracy, batch_size, epochs = PUBLISHED[name]
+    assert (recipe.batch_size, recipe.clip, recipe.autocast) == (batch_size, None, False)
+    assert recipe.augmentation is None
+    assert experiment.profiles["full"].epochs == epochs
+    assert experiment.published == accuracy
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if EXPERIMENTS[name].baseline])
+def test_a_baseline_is_trained_on_the_same_task_in_the_same_way(name):
+    experiment, baseline = EXPERIMENTS[name], EXPERIMENTS[EXPERIMENTS[name].baseline]
+    for what in ("load", "profiles", "normalise", "distortion"):
+        assert getattr(baseline, what) == getattr(experiment, what), what
+    assert baseline.recipes["course"] == experiment.recipes["course"]
+    ours, theirs = (sum(p.numel() for p in made.model().parameters()) for made in (experiment, baseline))
+    assert theirs == pytest.approx(ours, rel=0.02)
+    assert hasattr(experiment.model(), "spatial_transformer")
+    assert not hasattr(baseline.model(), "spatial_transformer")
 
 
 # Recipes
@@ -239,8 +267,13 @@ def smoke(request, tmp_path_factory):
     return result
 
 
-def smoke_digits(split, n):
-    return load_mnist(split, offline=True)[:n]
+def smoke_data(record):
+    """What a smoke run trains on, and what it is scored on."""
+    experiment = EXPERIMENTS[record["experiment"]]
+    size = experiment.profiles["smoke"]
+    train, test = (experiment.load(split, offline=True) for split in ("train", "test"))
+    test = test[: size.test_images]
+    return train[: size.train_images], test if experiment.distortion is None else distorted(test, experiment.distortion)
 
 
 def test_a_smoke_run_leaves_a_record_with_everything(smoke):
@@ -250,11 +283,13 @@ def test_a_smoke_run_leaves_a_record_with_everything(smoke):
     assert set().union(*KEYS.values(), recipe) <= set(record)
     assert {key: record[key] for key in recipe} == recipe
     assert (record["profile"], record["seed"], record["epochs"], record["validate"]) == ("smoke", 0, 1, False)
-    train, test = smoke_digits("train", 512), distorted(smoke_digits("test", 500), RTS())
-    assert (record["train_images"], record["train_digest"]) == (512, train.digest)
-    assert (record["test_images"], record["test_digest"]) == (500, test.digest)
-    assert "sample" in record["train_source"] and "sample" in record["test_source"]
-    assert "distorted" in record["test_source"]
+    train, test = smoke_data(record)
+    assert (record["train_images"], record["train_digest"]) == (len(train), train.digest)
+    assert (record["test_images"], record["test_digest"]) == (len(test), test.digest)
+    stand_in = "shapes drawn by the package" if "cifar10" in record["experiment"] else "MNIST sample"
+    assert stand_in in record["train_source"] and stand_in in record["test_source"]
+    assert ("distorted" in record["test_source"]) == record["experiment"].startswith("rts-")
+    assert "CIFAR" not in record["train_source"] + record["test_source"]
     assert record["complete"] is False
     assert (record["device"], record["threads"]) == ("cpu", 1)
     assert record["precision"] in ("float32", "bfloat16")
@@ -274,7 +309,8 @@ def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
     assert all(torch.equal(value, weights[name].float()) for name, value in smoke.model.state_dict().items())
     model = load_weights(EXPERIMENTS[smoke.record["experiment"]].model(), smoke.folder / "weights.pt")
     assert not model.training
-    scored = evaluate(model, Batches(distorted(smoke_digits("test", 500), RTS()), 1000))
+    experiment = EXPERIMENTS[smoke.record["experiment"]]
+    scored = evaluate(model, Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise))
     assert (scored.accuracy, scored.loss) == (smoke.record["test_accuracy"], smoke.record["test_loss"])
 
 
@@ -282,8 +318,15 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     if not hasattr(smoke.model, "spatial_transformer"):
         assert "theta" not in smoke.history.rows[0]
         return
+    if smoke.record["experiment"].startswith("rts-mnist"):
+        watched = experiments.ten_digits()
+    else:  # the first of each class, as the network sees them
+        test = smoke_data(smoke.record)[1]
+        first = [test.labels.tolist().index(label) for label in range(10)]
+        normalise = EXPERIMENTS[smoke.record["experiment"]].normalise
+        watched = normalise(test.images[first].float() / 255)
     with torch.inference_mode():
-        theta = smoke.model.spatial_transformer.theta(experiments.ten_digits())
+        theta = smoke.model.spatial_transformer.theta(watched)
     recorded = torch.tensor(smoke.history.rows[-1]["theta"])
     torch.testing.assert_close(recorded, theta, atol=5e-3, rtol=0)  # float16 weights, four decimals
 
@@ -506,11 +549,11 @@ def test_validation_holds_out_training_images_and_leaves_the_test_split_alone(ma
     name = make_tiny("rts-mnist/cnn", Profile(epochs=2, offline=True), load=counting_load(asked))
     result = tiny_run(name, output=tmp_path, validate=True)
     train = load_mnist("train", offline=True)[:180]
-    kept, held_out = train[:165], distorted(train[165:], RTS())  # the last twelfth
+    kept, held_out = train[:162], distorted(train[162:], RTS())  # the last tenth
     assert set(asked) == {"train"}
     assert result.record["validate"] is True
-    assert (result.record["train_images"], result.record["train_digest"]) == (165, kept.digest)
-    assert (result.record["held_out_images"], result.record["held_out_digest"]) == (15, held_out.digest)
+    assert (result.record["train_images"], result.record["train_digest"]) == (162, kept.digest)
+    assert (result.record["held_out_images"], result.record["held_out_digest"]) == (18, held_out.digest)
     scored = evaluate(result.model, Batches(held_out, 1000))
     assert result.record["held_out_accuracy"] == scored.accuracy
     assert not [key for key in result.record if key.startswith("test_")]
@@ -533,7 +576,7 @@ def test_a_run_that_holds_images_out_has_a_folder_of_its_own(make_tiny, tmp_path
 
 def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, monkeypatch):
     asked, scored = [], []
-    monkeypatch.setattr(experiments, "evaluate", lambda *given: scored.append(given) or evaluate(*given))
+    monkeypatch.setattr(experiments.running, "evaluate", lambda *given: scored.append(given) or evaluate(*given))
     monkeypatch.setattr("stn_course.training.evaluate", lambda *given: pytest.fail("looked at during training"))
     tiny_run(make_tiny("rts-mnist/cnn", replace(TINY, epochs=2), load=counting_load(asked)), output=tmp_path)
     assert sorted(asked) == ["test", "train"]
@@ -543,7 +586,7 @@ def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, m
 def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_the_hardware_has_it(make_tiny, tmp_path, monkeypatch):
     name, results = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10)), {}
     for native in (True, False):
-        monkeypatch.setattr(experiments, "native_bfloat16", lambda device, native=native: native)
+        monkeypatch.setattr(experiments.running, "native_bfloat16", lambda device, native=native: native)
         for recipe in ("course", "published"):
             results[native, recipe] = tiny_run(name, recipe=recipe, output=tmp_path / f"{native}-{recipe}")
     precision = {key: result.record["precision"] for key, result in results.items()}
@@ -676,7 +719,7 @@ def test_a_missing_file_of_weights_is_missing(tmp_path):
 @pytest.fixture
 def shelf(tmp_path, monkeypatch, weights_file):
     """Another place for what comes with the package, with one network, and records of three runs."""
-    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    monkeypatch.setattr(experiments.results, "RESULTS", tmp_path)
     runs = [("rts-mnist/st-cnn", "course", 0), ("rts-mnist/cnn", "course", 1), ("rts-mnist/cnn", "course", 0)]
     for name, recipe, seed in [*runs, ("rts-mnist/cnn", "published", 0)]:
         (tmp_path / name).mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,18 @@ torchvision, and fall back on what the package carries: real digits for MNIST, s
 """
 
 from stn_course.data.cifar10 import load_cifar10
-from stn_course.data.images import Batches, ImageData
+from stn_course.data.images import Batches, ImageData, Normalise
 from stn_course.data.mnist import SAMPLES, load_mnist
 from stn_course.data.published import SPLITS, DataError, data_folder
 
-__all__ = ["SAMPLES", "SPLITS", "Batches", "DataError", "ImageData", "data_folder", "load_cifar10", "load_mnist"]
+__all__ = [
+    "SAMPLES",
+    "SPLITS",
+    "Batches",
+    "DataError",
+    "ImageData",
+    "Normalise",
+    "data_folder",
+    "load_cifar10",
+    "load_mnist",
+]

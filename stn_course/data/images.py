@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -51,6 +51,49 @@ class ImageData:
         whole = hashlib.sha256(self.images.numpy().tobytes())
         whole.update(self.labels.numpy().tobytes())
         return whole.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """Take the mean of each channel away and divide by its standard deviation.
+
+    Args:
+        mean, std: one number a channel, of the training images in [0, 1].
+
+    Example:
+        >>> normalise = Normalise(mean=(0.5,), std=(0.25,))
+        >>> normalise(torch.tensor([[[[0.25, 1.0]]]]))
+        tensor([[[[-1.,  2.]]]])
+        >>> normalise.undo(normalise(torch.tensor([[[[0.25, 1.0]]]])))
+        tensor([[[[0.2500, 1.0000]]]])
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self):
+        if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
+            raise ValueError(f"expected a mean and a positive std for each channel, got {self.mean} and {self.std}")
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, C, H, W) in [0, 1] → the same shape, normalised. Nothing is random: the generator is left alone."""
+        mean, std = self._constants(images)
+        return (images - mean) / std
+
+    def undo(self, images: Tensor) -> Tensor:
+        """Normalised images, (B, C, H, W), back in [0, 1], to be looked at."""
+        mean, std = self._constants(images)
+        return images * std + mean
+
+    def _constants(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != len(self.mean):
+            raise ValueError(f"expected images as (B, {len(self.mean)}, H, W), got {tuple(images.shape)}")
+        return _columns(self.mean, self.std, images.dtype, images.device)
+
+
+@lru_cache(16)  # they are made once a device: a copy in each batch would make a GPU wait
+def _columns(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor((mean, std), dtype=dtype, device=device)[:, :, None, None]  # (2, C, 1, 1)
 
 
 class Batches:

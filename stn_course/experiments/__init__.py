@@ -1,0 +1,38 @@
+"""A name → data, distortion, model and recipe, at a profile; and the records and weights of the runs that were made.
+
+`run` is where every number of the course comes from: it trains, goes on where it was stopped, looks at the test split
+once, at the end, with the very weights it saves (float16), and writes one record.
+"""
+
+from stn_course.experiments.catalogue import EXPERIMENTS, find
+from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
+from stn_course.experiments.results import (
+    load_pretrained,
+    load_record,
+    load_weights,
+    records,
+    results_table,
+    write_results,
+)
+from stn_course.experiments.running import Result, native_bfloat16, profile_name, run, ten_digits
+
+__all__ = [
+    "EXPERIMENTS",
+    "TEST_SEED",
+    "Experiment",
+    "Profile",
+    "Recipe",
+    "Result",
+    "distorted",
+    "find",
+    "load_pretrained",
+    "load_record",
+    "load_weights",
+    "native_bfloat16",
+    "profile_name",
+    "records",
+    "results_table",
+    "run",
+    "ten_digits",
+    "write_results",
+]

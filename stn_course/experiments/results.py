@@ -1,0 +1,139 @@
+"""The records and weights of the runs that were made, as they come with the package; and the tables made from them."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+from torch import nn
+
+from stn_course.data import DataError
+from stn_course.experiments.catalogue import EXPERIMENTS, choose, find
+from stn_course.files import atomic_write, load_tensors
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
+    """Load a file of weights into a model, in evaluation mode.
+
+    Raises:
+        DataError: if the file is damaged or holds the weights of another network; it says which.
+        FileNotFoundError: if there is no such file.
+    """
+    try:
+        weights = load_tensors(path)
+        copy.deepcopy(model).load_state_dict(weights)  # refused here, before the first tensor is changed
+        model.load_state_dict(weights)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # damaged zip archives fail in many ways
+        raise DataError(f"{path} does not hold weights for {type(model).__name__}: {error}") from error
+    return model.eval()
+
+
+def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
+    """The network of a recorded run that comes with the package, in evaluation mode on the CPU.
+
+    Args:
+        name: one of `EXPERIMENTS`.
+        recipe: "course" or "published".
+
+    Raises:
+        ValueError: for an unknown name or recipe.
+        FileNotFoundError: if no such run comes with the package; the message lists those that do.
+
+    Example:
+        >>> model = load_pretrained("rts-mnist/st-cnn")
+        >>> model.training
+        False
+    """
+    experiment = find(name)
+    choose("recipe", recipe, experiment.recipes)
+    path = _result_path(name, recipe, 0, ".pt")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no weights of {name} under the {recipe} recipe come with the package; it has: {_have('.pt')}"
+        )
+    return load_weights(experiment.model(), path)
+
+
+def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
+    """The record of a run that comes with the package; errors as `load_pretrained`."""
+    choose("recipe", recipe, find(name).recipes)
+    path = _result_path(name, recipe, seed, ".json")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no record of {name} under the {recipe} recipe with seed {seed} comes with the package; "
+            f"it has: {_have('.json')}"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def records() -> list[dict]:
+    """All records that come with the package, in the order of `EXPERIMENTS`."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.rglob("*.json"))]
+    order = list(EXPERIMENTS)
+    return sorted(found, key=lambda r: (order.index(r["experiment"]), r["recipe"] != "published", r["seed"]))
+
+
+def results_table() -> str:
+    """The records that come along as a Markdown table: test accuracy after the last epoch, in per cent.
+
+    Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest.
+    """
+    rows: dict[tuple[str, str, int], list[dict]] = {}
+    for record in records():
+        rows.setdefault((record["experiment"], record["recipe"], record["epochs"]), []).append(record)
+    columns = (
+        "network",
+        "experiment",
+        "recipe",
+        "epochs",
+        "test accuracy (%)",
+        "published, 50 epochs (%)",
+        "seeds",
+        "min",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for (name, recipe, epochs), group in rows.items():
+        experiment = EXPERIMENTS[name]
+        accuracy = [100 * record["test_accuracy"] for record in group]
+        shown = f"{sum(accuracy) / len(group):.2f}"
+        if len(group) > 1:
+            shown += f" ({min(accuracy):.2f} to {max(accuracy):.2f})"
+        published = f"{experiment.published:.2f}" if experiment.published else "–"
+        minutes = sum(record["seconds"] for record in group) / len(group) / 60
+        lines.append(
+            _row((experiment.title, f"`{name}`", recipe, epochs, shown, published, len(group), f"{minutes:.0f}"))
+        )
+    return "\n".join(lines)
+
+
+def _row(cells) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def write_results(path: str | os.PathLike) -> None:
+    """Put `results_table` between the lines `<!-- results:begin -->` and `<!-- results:end -->` of a text file.
+
+    Raises:
+        ValueError: if the file lacks one of the two lines; it is left as it was.
+    """
+    path = Path(path)
+    before, begin, rest = path.read_text(encoding="utf-8").partition("<!-- results:begin -->\n")
+    _, end, after = rest.partition("<!-- results:end -->")
+    if not begin or not end:
+        raise ValueError(f"expected the lines <!-- results:begin --> and <!-- results:end --> in {path}")
+    with atomic_write(path) as part:
+        part.write_text(f"{before}{begin}{results_table()}\n{end}{after}", encoding="utf-8")
+
+
+def _result_path(name: str, recipe: str, seed: int, suffix: str) -> Path:
+    return RESULTS / name / f"{recipe}-{seed}{suffix}"
+
+
+def _have(suffix: str) -> str:
+    return ", ".join(
+        sorted(file.relative_to(RESULTS).with_suffix("").as_posix() for file in RESULTS.rglob(f"*{suffix}"))
+    )

@@ -1,0 +1,215 @@
+"""One experiment, from data to record: trained, gone on with where it was stopped, scored once at the end."""
+
+import datetime
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import stn_course
+from stn_course.checkpoints import resume, save_checkpoint
+from stn_course.data import SAMPLES, Batches, ImageData, data_folder, load_mnist
+from stn_course.experiments.catalogue import choose, find
+from stn_course.experiments.recipes import Experiment
+from stn_course.experiments.results import load_weights
+from stn_course.files import atomic_write, lock
+from stn_course.training import Evaluation, History, evaluate, fit
+
+HELD_OUT = 5000
+
+
+@dataclass
+class Result:
+    """What `run` gives: the trained model in evaluation mode, its history and its record (None if it was stopped)."""
+
+    model: nn.Module
+    history: History
+    record: dict | None
+    folder: Path
+
+
+def profile_name(profile: str | None = None) -> str:
+    """The profile to use: the argument, else STN_COURSE_PROFILE, else "quick"."""
+    return profile or os.environ.get("STN_COURSE_PROFILE") or "quick"
+
+
+def run(
+    name: str,
+    profile: str | None = None,
+    recipe: str = "course",
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    output: str | os.PathLike | None = None,
+    validate: bool = False,
+    progress: bool = True,
+) -> Result:
+    """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
+
+    Called again with the same arguments it goes on from its last finished epoch.
+
+    Args:
+        name: one of `EXPERIMENTS`.
+        profile: "smoke", "quick" or "full"; see `profile_name`.
+        recipe: "course" or "published".
+        seed: of the weights, the order of the images and their distortions.
+        device: cuda where there is one, else the CPU, if None.
+        output: the folder for record, weights and checkpoints; one in `data_folder()` if None.
+        validate: hold out the last 5,000 training images (a tenth, if that is less), evaluate on them after each epoch
+            and at the end, and leave the test split alone. This is how recipes are chosen. The record says
+            "held_out_accuracy" then, and the folder is another one.
+        progress: whether to show a bar and a line for each epoch.
+
+    Raises:
+        ValueError: for an unknown experiment, profile or recipe, with the known ones; or checkpoints of another run.
+        ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
+
+    Example:
+        >>> run("rts-mnist/lenet")
+        Traceback (most recent call last):
+        ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
+    """
+    experiment = find(name)
+    profile = profile_name(profile)
+    size = choose("profile", profile, experiment.profiles)
+    plan = choose("recipe", recipe, experiment.recipes)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
+    folder = Path(output) if output is not None else data_folder() / kind / name / f"{recipe}-{profile}-{seed}"
+
+    train = experiment.load("train", offline=size.offline)
+    if validate:
+        kept = len(train) - min(HELD_OUT, len(train) // 10)
+        train, test = train[:kept], train[kept:]
+    else:
+        test = experiment.load("test", offline=size.offline)[: size.test_images]
+    train, scored_on = train[: size.train_images], experiment.task(test)
+
+    torch.manual_seed(seed)
+    model = experiment.model().to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
+    scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
+    optimizer, schedule = plan.make(model, size.epochs * len(batches))
+    autocast = torch.bfloat16 if plan.autocast and native_bfloat16(device) else None
+    fingerprint = {
+        "experiment": name,
+        "recipe": recipe,
+        **asdict(plan),
+        "profile": profile,
+        "epochs": size.epochs,
+        "seed": seed,
+        "validate": validate,
+        "train_digest": train.digest,
+        "device": device.type,
+        "precision": "bfloat16" if autocast else "float32",
+        "version": stn_course.__version__,
+    }
+    with lock(folder, f"training {name} in {folder}"):
+        history = resume(folder / "checkpoints", fingerprint, model, optimizer, schedule, generator)
+        if history.rows and progress:
+            print(f"Going on after epoch {len(history)} of {size.epochs}.")
+        watched = watched_images(experiment, scored_on).to(device)
+
+        def after_epoch(row: dict) -> dict:
+            extra = {"theta": _thetas(model, watched)} if hasattr(model, "spatial_transformer") else {}
+            finished = History([*history.rows, row | extra])
+            save_checkpoint(
+                folder / "checkpoints", fingerprint, row["epoch"], model, optimizer, schedule, generator, finished
+            )
+            return extra
+
+        history = fit(
+            model,
+            batches,
+            scoring if validate else None,
+            epochs=size.epochs,
+            optimizer=optimizer,
+            schedule=schedule,
+            clip=plan.clip,
+            autocast=autocast,
+            history=history,
+            after_epoch=after_epoch,
+            progress=progress,
+        )
+        if history.stopped:
+            if "by hand" in history.stopped:  # after a loss that is not finite the same call would end the same way
+                print("The same call goes on from the last finished epoch.")
+            return Result(model, history, None, folder)
+        with atomic_write(folder / "weights.pt") as part:
+            torch.save({key: value.half().cpu() for key, value in model.state_dict().items()}, part)
+        load_weights(model, folder / "weights.pt")
+        scored = evaluate(model, scoring)
+        record = _record(fingerprint, train, scored_on, scored, history, device)
+        with atomic_write(folder / "record.json") as part:
+            part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if progress:
+        print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
+    return Result(model, history, record, folder)
+
+
+def ten_digits() -> Tensor:
+    """The ten distorted digits whose θ every run records after each epoch: float32 (10, 1, 42, 42) in [0, 1].
+
+    They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
+
+    Example:
+        >>> ten_digits().shape
+        torch.Size([10, 1, 42, 42])
+    """
+    with np.load(SAMPLES) as archive:
+        return torch.from_numpy(archive["ten_distorted"]).float() / 255
+
+
+def watched_images(experiment: Experiment, scored_on: ImageData) -> Tensor:
+    """The images whose θ a run records after each epoch, as the network sees them: one of each class.
+
+    On distorted MNIST they are `ten_digits`, whatever the run is scored on; elsewhere the first of each class.
+    """
+    if experiment.load is load_mnist and experiment.distortion is not None:
+        return ten_digits()
+    first = [int((scored_on.labels == label).nonzero()[0]) for label in scored_on.labels.unique()]
+    images = scored_on.images[first].float() / 255
+    return images if experiment.normalise is None else experiment.normalise(images)
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 itself; where it is emulated it costs time instead of saving it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and bool(supported())
+
+
+@torch.inference_mode()
+def _thetas(model: nn.Module, images: Tensor) -> list[list[float]]:
+    model.eval()
+    return [[round(value, 4) for value in theta] for theta in model.spatial_transformer.theta(images).tolist()]
+
+
+def _record(fingerprint: dict, train: ImageData, test: ImageData, scored: Evaluation, history: History, device) -> dict:
+    hardware = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    )
+    split = "held_out" if fingerprint["validate"] else "test"
+    return fingerprint | {
+        "train_source": train.source,
+        "train_images": len(train),
+        "complete": train.complete and test.complete,
+        f"{split}_source": test.source,
+        f"{split}_images": len(test),
+        f"{split}_digest": test.digest,
+        f"{split}_loss": scored.loss,
+        f"{split}_accuracy": scored.accuracy,
+        "seconds": round(sum(history.column("seconds")), 1),
+        "hardware": hardware,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+        "epochs_run": history.rows,
+    }
