@@ -88,7 +88,7 @@ def _data(arguments: argparse.Namespace) -> int:
 
 def _results(arguments: argparse.Namespace) -> int:
     table = experiments.results_table()
-    print(table)
+    print(f"{table}\n\n{experiments.comparison_table()}")
     if arguments.write:
         experiments.write_results(arguments.write)
         print(f"\nWritten to {arguments.write}.")

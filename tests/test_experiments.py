@@ -749,6 +749,66 @@ def test_records_are_in_the_order_of_the_experiments(shelf):
     ]
 
 
+def put_record(folder, name, recipe, seed, accuracy, seconds=60.0):
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    record = {
+        "experiment": name,
+        "recipe": recipe,
+        "seed": seed,
+        "epochs": 15,
+        "test_accuracy": accuracy,
+        "seconds": seconds,
+    }
+    (place / f"{recipe}-{seed}.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def cells(table):
+    """Rows of a Markdown table, each as {column: entry}."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+
+@pytest.fixture
+def few_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments.results, "RESULTS", tmp_path)
+    put_record(tmp_path, "cifar10/st", "published", 0, 0.6701)
+    for seed, accuracy in enumerate((0.75, 0.76, 0.77)):
+        put_record(tmp_path, "cifar10/st", "course", seed, accuracy, seconds=60.0 * (seed + 1))
+    put_record(tmp_path, "cifar10/st-baseline", "course", 0, 0.7412)
+    put_record(tmp_path, "mnist/tutorial-st", "course", 0, 0.9931)
+
+
+def test_the_table_of_results_has_a_row_a_run_and_the_mean_of_its_seeds(few_records):
+    rows = cells(experiments.results_table())
+    runs = [(row["experiment"], row["recipe"], row["test accuracy (%)"], row["seeds"], row["min"]) for row in rows]
+    assert runs == [
+        ("`mnist/tutorial-st`", "course", "99.31", "1", "1"),
+        ("`cifar10/st`", "published", "67.01", "1", "1"),
+        ("`cifar10/st`", "course", "76.00 (75.00 to 77.00)", "3", "2"),
+        ("`cifar10/st-baseline`", "course", "74.12", "1", "1"),
+    ]
+    assert [row["published (%)"] for row in rows] == ["98.76", "66.94", "66.94", "–"]
+    assert len(cells(experiments.results_table("mnist"))) == 1
+
+
+def test_the_table_of_comparisons_sets_each_network_beside_its_baseline(few_records):
+    rows = {row["network"]: row for row in cells(experiments.comparison_table())}
+    assert len(rows) == sum(experiment.baseline is not None for experiment in EXPERIMENTS.values())
+    assert rows["STN on CIFAR-10"] == {
+        "network": "STN on CIFAR-10",
+        "parameters": "1,585,008",
+        "published": "66.94",
+        "its recipe here": "67.01",
+        "course": "76.00 (75.00 to 77.00)",
+        "baseline, course": "74.12",
+        "baseline's parameters": "1,594,614",
+    }
+    first = rows["first STN"]
+    assert (first["its recipe here"], first["course"], first["baseline, course"]) == ("–", "99.31", "–")
+    assert list(cells(experiments.comparison_table("rts-cifar10"))[0].values())[2:6] == ["–"] * 4
+
+
 def test_what_does_not_come_with_the_package_is_told_what_does(shelf):
     with pytest.raises(FileNotFoundError, match=r"cnn under the published .* it has: rts-mnist/cnn/course-0$"):
         experiments.load_pretrained("rts-mnist/cnn", "published")

@@ -63,6 +63,11 @@ def test_data_says_what_is_there(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.MNIST", _refused)
     assert main(["data", "mnist"]) == 0
     assert "MNIST sample, 2,000 digits of the train split" in capsys.readouterr().out
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", _refused)
+    assert main(["data", "mnist", "cifar10"]) == 0
+    said = capsys.readouterr().out
+    assert "MNIST sample, 1,000 digits of the test split" in said
+    assert "coloured shapes drawn by the package, 1,000 for testing" in said
 
 
 def test_results_puts_the_table_into_a_file_and_leaves_the_rest_alone(tmp_path, capsys):

@@ -7,6 +7,7 @@ once, at the end, with the very weights it saves (float16), and writes one recor
 from stn_course.experiments.catalogue import EXPERIMENTS, find
 from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
 from stn_course.experiments.results import (
+    comparison_table,
     load_pretrained,
     load_record,
     load_weights,
@@ -23,6 +24,7 @@ __all__ = [
     "Profile",
     "Recipe",
     "Result",
+    "comparison_table",
     "distorted",
     "find",
     "load_pretrained",

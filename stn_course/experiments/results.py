@@ -77,37 +77,71 @@ def records() -> list[dict]:
     return sorted(found, key=lambda r: (order.index(r["experiment"]), r["recipe"] != "published", r["seed"]))
 
 
-def results_table() -> str:
+def results_table(task: str = "") -> str:
     """The records that come along as a Markdown table: test accuracy after the last epoch, in per cent.
 
     Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest.
+
+    Args:
+        task: only experiments whose names begin with it: "rts-mnist".
     """
     rows: dict[tuple[str, str, int], list[dict]] = {}
     for record in records():
-        rows.setdefault((record["experiment"], record["recipe"], record["epochs"]), []).append(record)
-    columns = (
-        "network",
-        "experiment",
-        "recipe",
-        "epochs",
-        "test accuracy (%)",
-        "published, 50 epochs (%)",
-        "seeds",
-        "min",
-    )
+        if record["experiment"].startswith(task):
+            rows.setdefault((record["experiment"], record["recipe"], record["epochs"]), []).append(record)
+    columns = ("network", "experiment", "recipe", "epochs", "test accuracy (%)", "published (%)", "seeds", "min")
     lines = [_row(columns), _row(["---"] * len(columns))]
     for (name, recipe, epochs), group in rows.items():
         experiment = EXPERIMENTS[name]
-        accuracy = [100 * record["test_accuracy"] for record in group]
-        shown = f"{sum(accuracy) / len(group):.2f}"
-        if len(group) > 1:
-            shown += f" ({min(accuracy):.2f} to {max(accuracy):.2f})"
-        published = f"{experiment.published:.2f}" if experiment.published else "–"
         minutes = sum(record["seconds"] for record in group) / len(group) / 60
+        published = f"{experiment.published:.2f}" if experiment.published else "–"
         lines.append(
-            _row((experiment.title, f"`{name}`", recipe, epochs, shown, published, len(group), f"{minutes:.0f}"))
+            _row((experiment.title, f"`{name}`", recipe, epochs, _mean(group), published, len(group), f"{minutes:.0f}"))
         )
     return "\n".join(lines)
+
+
+def comparison_table(task: str = "") -> str:
+    """What was published, what that recipe gives here, what the course's gives, and what is left without a transformer.
+
+    A Markdown table with a row for each network with a transformer: test accuracy in per cent, from the records that
+    come along; "–" where there is none.
+
+    Args:
+        task: only experiments whose names begin with it: "cifar10".
+    """
+    runs: dict[tuple[str, str], list[dict]] = {}
+    for record in records():
+        runs.setdefault((record["experiment"], record["recipe"]), []).append(record)
+    columns = (
+        "network",
+        "parameters",
+        "published",
+        "its recipe here",
+        "course",
+        "baseline, course",
+        "baseline's parameters",
+    )
+    lines = [_row(columns), _row(["---"] * len(columns))]
+    for name, experiment in EXPERIMENTS.items():
+        if experiment.baseline is None or not name.startswith(task):
+            continue
+        published = f"{experiment.published:.2f}" if experiment.published else "–"
+        theirs, ours, without = (
+            _mean(runs.get(key, [])) for key in ((name, "published"), (name, "course"), (experiment.baseline, "course"))
+        )
+        sizes = [f"{sum(p.numel() for p in find(key).model().parameters()):,}" for key in (name, experiment.baseline)]
+        lines.append(_row((experiment.title, sizes[0], published, theirs, ours, without, sizes[1])))
+    return "\n".join(lines)
+
+
+def _mean(group: list[dict]) -> str:
+    """Mean test accuracy of records in per cent, with the lowest and the highest of several."""
+    if not group:
+        return "–"
+    accuracy = [100 * record["test_accuracy"] for record in group]
+    shown = f"{sum(accuracy) / len(group):.2f}"
+    return shown if len(group) == 1 else f"{shown} ({min(accuracy):.2f} to {max(accuracy):.2f})"
 
 
 def _row(cells) -> str:
