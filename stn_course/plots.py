@@ -20,6 +20,7 @@ from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from stn_course.data import Normalise
 from stn_course.distortions import Pose
 from stn_course.transforms import Affine, Transform
 
@@ -213,23 +214,38 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
 
 @_styled
 @torch.inference_mode()
-def learned_transformations(model: torch.nn.Module, images: Tensor, labels: Tensor, alt: str | None = None) -> Figure:
+def learned_transformations(
+    model: torch.nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    normalise: Normalise | None = None,
+    classes: Sequence[str] | None = None,
+    alt: str | None = None,
+) -> Figure:
     """Four rows joined by arrows: input, the border where the network looks, what it sees, what it says.
 
     Args:
         model: a network with `.spatial_transformer` and `.classifier`, in evaluation mode.
         images: (N, C, H, W), float in [0, 1]; about five.
         labels: (N,), the right answers.
+        normalise: what is done to images before the network gets them; it is undone before they are drawn.
+        classes: what each label stands for; the numbers themselves if None.
         alt: what the figure shows, in words.
     """
     layer = model.spatial_transformer
-    theta = layer.theta(images)
-    seen = layer.warp(images, theta)
+    inputs = images if normalise is None else normalise(images)
+    theta = layer.theta(inputs)
+    seen = layer.warp(inputs, theta)
     answers = model.classifier(seen).softmax(1)
+    if normalise is not None:
+        seen = normalise.undo(seen)
     n = len(images)
-    said = [int(answer) for answer in answers.argmax(1)]
+    best = answers.argmax(1).tolist()
+    names = classes or [str(label) for label in range(answers.shape[1])]
+    said, truth = [names[label] for label in best], [names[label] for label in labels.tolist()]
+    words = f"it says {', '.join(said)}; right is {', '.join(truth)}"
     figure = Figure(
-        alt or f"{n} inputs, where the network looks in them, what it sees; it says {said}, right is {labels.tolist()}",
+        alt or f"{n} inputs, where the network looks in them, what it sees; {words}",
         1.45 * n + 1.1,
         5.6,
     )
@@ -244,11 +260,18 @@ def learned_transformations(model: torch.nn.Module, images: Tensor, labels: Tens
         for row, colour in ((0, SOURCE), (1, SOURCE), (2, TARGET)):
             for spine in axes[row, i].spines.values():
                 spine.set(visible=True, color=colour, linewidth=1.2)
-        right = said[i] == int(labels[i])
+        right = said[i] == truth[i]
         axes[3, i].set_axis_off()
-        verdict = f"{said[i]}" if right else f"{said[i]}, but it is {int(labels[i])}"
-        axes[3, i].text(0.5, 0.55, verdict, ha="center", va="center", fontsize=18 if right else 12, weight="bold")
-        axes[3, i].text(0.5, 0.0, f"{answers[i, said[i]].item():.1%}", ha="center", va="center")
+        verdict = (
+            said[i]
+            if right
+            else f"{said[i]}, but it is {truth[i]}"
+            if classes is None
+            else f"{said[i]},\nno: {truth[i]}"
+        )
+        size = (18 if right else 12) if classes is None else 11
+        axes[3, i].text(0.5, 0.55, verdict, ha="center", va="center", fontsize=size, weight="bold")
+        axes[3, i].text(0.5, 0.0, f"{answers[i, best[i]].item():.1%}", ha="center", va="center")
         for row in range(3):
             figure.add_artist(
                 ConnectionPatch(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stn_course import plots
-from stn_course.data import load_mnist
+from stn_course.data import Normalise, load_mnist
 from stn_course.distortions import RTS
 from stn_course.models import STCNN
 from stn_course.sampling import to_pixels
@@ -74,6 +74,26 @@ def test_learned_transformations_draws_the_border_the_network_uses(digits):
     seen = warp(images, THETA.expand(len(images), 6))[0, 0].clamp(0, 1)
     torch.testing.assert_close(torch.tensor(third_row), seen, atol=1e-5, rtol=0)
     assert "it says" in figure.alt
+
+
+def test_learned_transformations_normalises_for_the_network_and_undoes_it_for_the_reader(digits):
+    images, labels = digits
+    normalise = Normalise(mean=(0.1307,), std=(0.3081,))
+    model = STCNN().eval()
+    model.spatial_transformer.localisation[-1].bias.data.copy_(THETA)
+    names = [f"class {label}" for label in range(10)]
+    figure = plots.learned_transformations(model, images, labels, normalise, names)
+    n = len(images)
+    torch.testing.assert_close(torch.tensor(figure.axes[0].images[0].get_array().data), images[0, 0])
+    seen = normalise.undo(warp(normalise(images), THETA.expand(n, 6)))[0, 0].clamp(0, 1)
+    torch.testing.assert_close(torch.tensor(figure.axes[2 * n].images[0].get_array().data), seen, atol=1e-5, rtol=0)
+    with torch.inference_mode():
+        said = model(normalise(images)).argmax(1).tolist()
+    answers = ", ".join(names[label] for label in said)
+    assert figure.alt.endswith(f"it says {answers}; right is {', '.join(names[label] for label in labels.tolist())}")
+    for column, label in enumerate(said):
+        texts = " ".join(text.get_text() for text in figure.axes[3 * n + column].texts)
+        assert names[label] in texts and names[int(labels[column])] in texts
 
 
 def test_warping_draws_the_sampling_grid_on_the_left_and_the_regular_grid_on_the_right(digits):
