@@ -17,20 +17,11 @@ from stn_course.algebra import compose, from_parts, part_names, to_parts
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Attention, Projective
 from stn_course.widgets import TransformationExplorer
-from stn_course.widgets.explorer import (
-    GAP,
-    MARGIN,
-    MOST,
-    NONE_OF_THEM,
-    OWN,
-    TITLE,
-    _on_a_step,
-    _slider,
-    read_theta,
-    write_theta,
-)
+from stn_course.widgets.explorer import GAP, MARGIN, NONE_OF_THEM, OWN, TITLE
 from stn_course.widgets.pictures import png
 from stn_course.widgets.planes import REACH_INPUT, SIZE
+from stn_course.widgets.sliders import number_slider, on_a_step
+from stn_course.widgets.theta_text import MOST, read_theta, write_theta
 
 FAMILIES = [Affine(), Attention(), Projective()]
 families = st.sampled_from(FAMILIES)
@@ -341,16 +332,16 @@ def test_a_number_that_the_browser_rounds_and_sends_back_changes_nothing():
 
 def test_sliders_stand_where_the_browser_puts_them():
     """By the arithmetic of noUiSlider 15, on which the sliders of ipywidgets 8 are built."""
-    wide, narrow = _slider("θ11"), _slider("θ31")
+    wide, narrow = number_slider("θ11"), number_slider("θ31")
     for slider, asked, expected in (
         (wide, 0.866025, 0.8700000000000001),
         (wide, -0.312474, -0.31000000000000005),
         (wide, 5.0, 2.0),
         (wide, 1.0, 1.0),
         (narrow, 0.0, 0.0),
-        (_slider("rotation"), 29.7, 30.0),
+        (number_slider("rotation"), 29.7, 30.0),
     ):
-        assert _on_a_step(asked, slider) == expected == _on_a_step(expected, slider)
+        assert on_a_step(asked, slider) == expected == on_a_step(expected, slider)
 
 
 def test_the_sliders_of_one_kind_are_shown_at_a_time(explorer):

@@ -20,6 +20,7 @@ from stn_course.distortions import RTS, Pose
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import grid_sample, warp
 from stn_course.transforms import Affine, Attention, Transform, describe
+from stn_course.widgets.base import Explorer
 from stn_course.widgets.descent_panels import input_panel, loss_panel, outline_of, output_panel
 from stn_course.widgets.pictures import Still, below, beside, png
 from stn_course.widgets.trajectory import SAMPLERS, Trajectory, blurred
@@ -44,7 +45,7 @@ REMEMBERED = 64  # trajectories
 LABELS = {"description_width": "88px"}
 
 
-class ThetaDescent:
+class ThetaDescent(Explorer):
     """Step through, or play, gradient descent on θ alone; see it work, overshoot, run away, or not move at all.
 
     Left the input with the frame where the sampler looks, where it started (pale), and green arrows: where the
@@ -78,7 +79,6 @@ class ThetaDescent:
         self._outline = outline_of(self.template[0])
         self._blank = float(self.template.square().mean())
         self._trajectories: dict[tuple, Trajectory] = {}
-        self._holding = False
         self._build()
         self._redraw()
 
@@ -207,7 +207,7 @@ class ThetaDescent:
         self.reset.on_click(self._start_again)
 
     def _follow_preset(self, change: dict) -> None:
-        if not self._holding and change["new"] in PRESETS:
+        if self._by_hand and change["new"] in PRESETS:
             self._set(PRESETS[change["new"]])
 
     def _start_again(self, _: ipywidgets.Button) -> None:
@@ -216,16 +216,13 @@ class ThetaDescent:
 
     def _set(self, values: dict) -> None:
         """Set several controls, and redraw once."""
-        self._holding = True
-        try:
+        with self._unheard():
             for name, value in values.items():
                 self.controls[name].value = value
-        finally:
-            self._holding = False
         self._redraw()
 
     def _redraw(self, _: dict | None = None) -> None:
-        if self._holding:
+        if not self._by_hand:
             return
         step, settings = self.step.value, self.settings
         descent = self.trajectory(**settings)
@@ -235,9 +232,8 @@ class ThetaDescent:
             "" if descent.ended is None or step <= descent.ended
             else f"After step {descent.ended} θ runs out of all bounds: the descent ends there."
         )  # fmt: skip
-        self._holding = True  # the preset follows the other controls here, not they it
-        self.preset.value = next((name for name, preset in PRESETS.items() if _alike(preset, settings)), OWN)
-        self._holding = False
+        with self._unheard():  # the preset follows the other controls here, not they it
+            self.preset.value = next((name for name, preset in PRESETS.items() if _alike(preset, settings)), OWN)
 
     def _seen(self, blur: float) -> Tensor:
         """The image, as blurred as descent sees it, but as bright as ever: (1, H, W)."""
@@ -245,11 +241,6 @@ class ThetaDescent:
             return self.image
         image = torch.from_numpy(blurred(self.image[0].double().numpy(), blur)).float()
         return (image * (self.image.max() / image.max().clamp(min=1e-12)))[None]
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
 
 
 def crooked_and_upright() -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from stn_course.plots import INK, SOURCE, TARGET, target_border
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform
+from stn_course.widgets.base import Explorer
 from stn_course.widgets.pictures import Still, below, font, png, to_picture
 
 TILE = 96
@@ -15,7 +16,7 @@ GAP = 10
 LABEL = 20
 
 
-class EpochSlider:
+class EpochSlider(Explorer):
     """Watch images being straightened more and more as training went on.
 
     Above the inputs with the border where the network looked after an epoch, below what it saw. Epoch 0 is the
@@ -87,11 +88,6 @@ class EpochSlider:
 
     def _redraw(self, change: dict) -> None:
         self.picture.value = png(self.compose(change["new"]))
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
 
 
 def _enlarged(image: Tensor) -> Image.Image:

@@ -5,6 +5,7 @@ All are (C, H, W), float32 in [0, 1], C 1 or 3: what `warp` takes once a batch a
 
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -70,6 +71,21 @@ def test_card() -> Tensor:
 
 
 test_card.__test__ = False  # its name is what a test card is called; pytest is not to run it
+
+
+def uploaded_file(value: Mapping | Sequence) -> tuple[str, bytes]:
+    """Name and bytes of the first file of a `FileUpload`: a dict in ipywidgets 7, a tuple of dicts in 8.
+
+    Example:
+        >>> uploaded_file({"a.png": {"content": b"..."}}) == uploaded_file(({"name": "a.png", "content": b"..."},))
+        True
+    """
+    if isinstance(value, Mapping):
+        name, file = next(iter(value.items()))
+    else:
+        file = value[0]
+        name = file["name"]
+    return name, bytes(file["content"])
 
 
 def read_image(data: bytes, name: str = "the file") -> Tensor:

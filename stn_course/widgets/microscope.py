@@ -16,6 +16,7 @@ from stn_course.plots import GRADIENT, INK
 from stn_course.sampling import PADDING_MODES, to_normalised
 from stn_course.transforms import describe
 from stn_course.widgets import microscope_plates as plates
+from stn_course.widgets.base import Explorer
 from stn_course.widgets.pictures import PAPER, Still, below, font, png
 from stn_course.widgets.sampling_point import SAMPLERS, Reading, read_point
 
@@ -41,7 +42,7 @@ STROKE = torch.tensor(
 """A slanted stroke, (1, 6, 6), in grey values that are easy to reckon with."""
 
 
-class InterpolationMicroscope:
+class InterpolationMicroscope(Explorer):
     """Move a sampling point over a small image and see where its value and its gradient come from.
 
     The numbers are those of the package's own samplers. Everything moves by mouse and by keyboard.
@@ -101,7 +102,6 @@ class InterpolationMicroscope:
         self.readout = ipywidgets.HTML()
         self._settings = {name: getattr(self, name) for name in self.start}
         self.controls = {**self._settings, "reset": self.reset}
-        self._several = False
         for control in self._settings.values():
             control.observe(self._redraw, names="value")
         self.reset.on_click(lambda _: self.set(**self.start))
@@ -116,12 +116,11 @@ class InterpolationMicroscope:
 
     def set(self, **state) -> None:
         """Set several controls, by name, and redraw once."""
-        self._several = True
         try:
-            for name, value in state.items():
-                self._settings[name].value = value
+            with self._unheard():
+                for name, value in state.items():
+                    self._settings[name].value = value
         finally:
-            self._several = False
             self._redraw()
 
     def state(self) -> dict:
@@ -207,7 +206,7 @@ class InterpolationMicroscope:
 
     def _redraw(self, change: dict | None = None) -> None:
         """The one way to a new picture: read all controls and draw; if that fails, keep what is shown and say why."""
-        if self._several:
+        if not self._by_hand:
             return
         state = self.state()
         try:
@@ -256,11 +255,6 @@ class InterpolationMicroscope:
             f'grid-template-columns: repeat(auto-fit, minmax(270px, 1fr))">{cells}</div>'
             f"<div>{_remark(reading, state)}</div></div>"
         )
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.widget)
 
 
 def _remark(reading: Reading, state: Mapping) -> str:

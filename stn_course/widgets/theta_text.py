@@ -1,0 +1,74 @@
+"""θ as text: read from whatever a learner pastes, written so that it is read back the same, and as a matrix."""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stn_course.transforms import Transform
+
+DECIMALS = 6
+MOST = 1e6
+
+
+def read_theta(text: str, transform: Transform) -> tuple[float, ...]:
+    """θ from text: numbers with commas or spaces between them; brackets and "tensor" are read past.
+
+    Raises:
+        ValueError: if there is anything else, or not n_params of them; the message shows what came.
+
+    Example:
+        >>> from stn_course.transforms import Attention
+        >>> read_theta("tensor([[0.5, 0, −0.25]])", Attention())
+        (0.5, 0.0, -0.25)
+    """
+    words = re.sub(r"tensor|[\[\](){},;]", " ", text.replace("−", "-")).split()
+    numbers = []
+    for word in words:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            raise ValueError(f"expected θ as {transform.n_params} numbers, got {word[:40]!r} among them") from None
+    return checked_theta(numbers, transform)
+
+
+def write_theta(theta: Sequence[float]) -> str:
+    """θ as text that `read_theta` reads back to the same numbers.
+
+    Example:
+        >>> write_theta((0.5, 0.0, -0.25))
+        '0.5, 0, -0.25'
+    """
+    return ", ".join(repr(value).removesuffix(".0") for value in theta)
+
+
+def checked_theta(theta: Sequence[float] | Tensor, transform: Transform) -> tuple[float, ...]:
+    """θ with six decimals, or a ValueError."""
+    numbers = [float(value) for value in theta]
+    if len(numbers) != transform.n_params:
+        names = ", ".join(transform.names)
+        raise ValueError(f"expected θ as {transform.n_params} numbers ({names}), got {len(numbers)}")
+    for name, number in zip(transform.names, numbers):
+        if not abs(number) <= MOST:
+            raise ValueError(f"expected numbers between −1,000,000 and 1,000,000, got {name} = {number}")
+    return tuple(round(number, DECIMALS) + 0.0 for number in numbers)  # no −0 to be read aloud
+
+
+def matrix_html(transform: Transform, theta: Sequence[float]) -> str:
+    """The formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M, as text that can be copied."""
+    matrix = transform.matrix(torch.tensor([theta], dtype=torch.float64))[0].tolist()
+    projective = "θ31" in transform.names
+    rows = []
+    for i, entries in enumerate(matrix):
+        left, right = ("⎡⎢⎣"[i], "⎤⎥⎦"[i])
+        numbers = "".join(f"{n:9.3f}" if abs(n) < 1000 else f"{n:9.1e}" for n in entries).replace("-", "−")
+        scale = ("w · " if i == 1 else "    ") if projective else ""
+        equals = "=" if i == 1 else " "
+        rows.append(
+            f"{scale}{left} {('x_s', 'y_s', ' 1 ')[i]} {right} {equals} {left}{numbers} {right} "
+            f"{left} {('x_t', 'y_t', ' 1 ')[i]} {right}"
+        )
+    text = "\n".join(rows)
+    style = "font-family: var(--jp-code-font-family, monospace); line-height: 1.4; white-space: pre; user-select: text"
+    return f'<div style="{style}">{text}</div>'
