@@ -9,6 +9,8 @@ import pytest
 import stamp
 from nbformat import v4
 
+from stn_course.data import data_folder, load_mnist
+
 NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
 NAME = "made_up.ipynb"
 PNG = {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure size 640x480 with 1 Axes>"}
@@ -231,10 +233,22 @@ def test_an_unfit_execution_is_not_written(on_disk, capsys, source, complaint):
     assert [p.name for p in path.parent.iterdir()] == [NAME]
 
 
-def test_an_execution_without_the_real_data_is_refused(monkeypatch, tmp_path):
-    from stn_course import data
+def test_an_execution_sees_the_data_but_no_earlier_run(monkeypatch, tmp_path):
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    with execute_notebooks.nothing_trained_yet():
+        assert data_folder() != tmp_path
+        assert [path.name for path in data_folder().iterdir()] == ["MNIST"]
+        assert (data_folder() / "MNIST" / "raw").is_dir()
+        (data_folder() / "runs").mkdir()
+        scratch = data_folder()
+    assert data_folder() == tmp_path
+    assert not scratch.exists() and (tmp_path / "MNIST" / "raw").is_dir()
 
-    sample = data.load_mnist("test", offline=True)
-    monkeypatch.setattr(data, "load_mnist", lambda split: copy.copy(sample))
+
+def test_an_execution_without_the_real_data_is_refused(monkeypatch, tmp_path):
+    sample = load_mnist("test", offline=True)
+    monkeypatch.setattr(execute_notebooks, "load_mnist", lambda split: copy.copy(sample))
     with pytest.raises(SystemExit, match="real MNIST, but only this was found: MNIST sample"):
         execute_notebooks.main([tmp_path / NAME])
