@@ -1,64 +1,62 @@
-"""A convolution of grey images that a CPU trains faster: copied windows, and one product of matrices each way."""
+"""A convolution of grey images that a CPU trains two to three times as fast; the numbers are the same."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+IMAGES_AT_ONCE = 64
+"""Whose input gradient is made at a time: as quick as any other number, and a whole batch of them takes much memory."""
 
 
 class GreyConv2d(nn.Conv2d):
-    """`nn.Conv2d` for images of one channel, faster to train on a CPU; the numbers are the same.
+    """`nn.Conv2d` for images of one channel, faster to train on a CPU.
 
-    A convolution is a product of two matrices: each row of the one is a window of the image, each column of the other
-    is a kernel. With one input channel the windows are so short that copying them out and leaving the product to the
-    matrix routine beats PyTorch's own convolution, most of all in the backward pass; and the product comes out
-    channels-last, the layout in which the pooling that follows is ten times faster.
+    With one channel two memory layouts look alike, and PyTorch takes the wrong one: its convolution is as quick in the
+    other, channels-last, and the pooling that follows is ten times quicker. And the gradient with respect to the images
+    is a product of two matrices, which PyTorch's own routine, made for many channels, takes ten times as long for.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not len(x) or torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu" or x.shape[1:2] != (1,) or not len(x) or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         return _GreyConvolution.apply(x, self.weight, self.bias)
-
-
-IMAGES_AT_ONCE = 64
-"""Whose windows are copied at a time: as quick as any other number, and a whole batch of them takes a gigabyte."""
 
 
 class _GreyConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        kernels = weight.flatten(1).t()  # (C_in·h·w, C)
-        size = [side - kernel + 1 for side, kernel in zip(x.shape[2:], weight.shape[2:])]
-        out = x.new_empty(len(x), *size, len(weight))
-        for images, part in zip(x.split(IMAGES_AT_ONCE), out.split(IMAGES_AT_ONCE)):
-            torch.addmm(bias, _windows(images, weight).t(), kernels, out=part.flatten(0, 2))
+        x = _channels_last(x)
         ctx.save_for_backward(x, weight)
-        return out.permute(0, 3, 1, 2)  # (B, C, H', W'), channels-last
+        return F.conv2d(x, weight, bias)  # (B, C, H', W'), channels-last too
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        kernels = weight.flatten(1).t()
-        grad = grad.permute(0, 2, 3, 1)  # (B, H', W', C)
-        grad_weight, grad_x = torch.zeros_like(kernels), torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(x), IMAGES_AT_ONCE):
-            part = slice(start, start + IMAGES_AT_ONCE)
-            incoming = grad[part].flatten(0, 2)  # (b·H'·W', C)
-            grad_weight.addmm_(_windows(x[part], weight), incoming)
-            if grad_x is not None:  # each window's share goes back to where its pixels came from
-                shares = (kernels @ incoming.t()).view(*weight.shape[1:], *grad[part].shape[:3])
-                height, width = grad.shape[1:3]
-                for i in range(shares.shape[1]):
-                    for j in range(shares.shape[2]):
-                        grad_x[part, :, i : i + height, j : j + width] += shares[:, i, j].transpose(0, 1)
-        return grad_x, grad_weight.t().view_as(weight), grad.sum((0, 1, 2))
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grad_weight = nn.grad.conv2d_weight(x, weight.shape, grad)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.zeros_like(x)
+            for there, incoming in zip(grad_x.split(IMAGES_AT_ONCE), grad.split(IMAGES_AT_ONCE)):
+                _send_back(incoming, weight, there)
+        return grad_x, grad_weight, grad.sum((0, 2, 3))
 
 
-def _windows(x: Tensor, weight: Tensor) -> Tensor:
-    """Every window of the images that a kernel sees, as columns: (C_in·h·w, B·H'·W'), a copy."""
-    height, width = weight.shape[2:]
-    windows = x.unfold(2, height, 1).unfold(3, width, 1)  # (B, C_in, H', W', h, w), a view
-    return windows.permute(1, 4, 5, 0, 2, 3).reshape(weight[0].numel(), -1)
+def _send_back(grad: Tensor, weight: Tensor, grad_x: Tensor) -> None:
+    """Add each output pixel's gradient to the input pixels of its window, by its share: the kernel's entry."""
+    batch, channels, height, width = grad.shape
+    incoming = grad.permute(0, 2, 3, 1).reshape(-1, channels)  # (B·H'·W', C)
+    shares = (weight.flatten(1).t() @ incoming.t()).view(*weight.shape[2:], batch, height, width)
+    for i, row in enumerate(shares):
+        for j, share in enumerate(row):  # (B, H', W')
+            grad_x[:, 0, i : i + height, j : j + width] += share
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Images (B, 1, H, W) with the strides by which PyTorch knows the layout: a view, where they lie one by one."""
+    batch, _, height, width = x.shape
+    return x.reshape(batch, height, width, 1).permute(0, 3, 1, 2)
