@@ -197,6 +197,20 @@ def test_a_baseline_is_trained_on_the_same_task_in_the_same_way(name):
     assert not hasattr(baseline.model(), "spatial_transformer")
 
 
+def test_training_images_are_augmented_then_distorted_then_normalised():
+    def step(name):
+        return lambda images, generator: done.append((name, generator)) or images + 1
+
+    done, generator = [], torch.Generator()
+    steps = {"distortion": step("distorted"), "normalise": step("normalised")}
+    experiment = replace(EXPERIMENTS["rts-cifar10/st"], **steps)
+    recipe = replace(experiment.recipes["course"], augmentation=step("augmented"))
+    assert experiment.preparation(recipe)(torch.zeros(1), generator) == 3
+    assert done == [("augmented", generator), ("distorted", generator), ("normalised", generator)]
+    bare = replace(experiment, distortion=None, normalise=None)
+    assert bare.preparation(replace(recipe, augmentation=None))(torch.zeros(1), generator) == 0
+
+
 # Recipes
 
 
