@@ -1,4 +1,4 @@
-"""The networks the course trains. Every network with a transformer is `.spatial_transformer`, then `.classifier`.
+"""The networks the course trains. Every network with a transformer is an `STNetwork`.
 
 Each has a baseline without a transformer whose parameter count is within 2 %: the difference between the two is what
 the transformer does. All of them give logits; the log-softmax of the originals is part of the loss
@@ -9,6 +9,7 @@ from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, Cifar
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.rts_mnist import CNN, STCNN
+from stn_course.models.st_network import STNetwork
 
 __all__ = [
     "CNN",
@@ -19,6 +20,7 @@ __all__ = [
     "CifarSTN",
     "GreyConv2d",
     "RtsCifarSTN",
+    "STNetwork",
     "TutorialCNN",
     "TutorialSTN",
 ]

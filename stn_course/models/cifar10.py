@@ -8,6 +8,7 @@ Source: the layer sizes of two public spatial transformers on CIFAR-10; a test h
 
 from torch import Tensor, nn
 
+from stn_course.models.st_network import STNetwork
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -82,7 +83,7 @@ class CifarLeNet(nn.Module):
         return self.layers(x)
 
 
-class CifarSTN(nn.Module):
+class CifarSTN(STNetwork):
     """A spatial transformer before a `CifarCNN`: (B, 3, 32, 32) → (B, 10). 1,585,008 parameters (affine).
 
     Example:
@@ -91,15 +92,10 @@ class CifarSTN(nn.Module):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        super().__init__()
-        self.spatial_transformer = SpatialTransformer(_localisation(32, transform), transform)
-        self.classifier = CifarCNN(channels=(16, 32))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.spatial_transformer(x))
+        super().__init__(SpatialTransformer(_localisation(32, transform), transform), CifarCNN(channels=(16, 32)))
 
 
-class CifarLeNetSTN(nn.Module):
+class CifarLeNetSTN(STNetwork):
     """A spatial transformer before a LeNet: (B, 3, 32, 32) → (B, 10). 802,492 parameters (affine).
 
     Example:
@@ -108,15 +104,12 @@ class CifarLeNetSTN(nn.Module):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        super().__init__()
-        self.spatial_transformer = SpatialTransformer(_localisation(32, transform), transform)
-        self.classifier = CifarLeNet(channels=(6, 16), hidden=(120, 84))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.spatial_transformer(x))
+        super().__init__(
+            SpatialTransformer(_localisation(32, transform), transform), CifarLeNet(channels=(6, 16), hidden=(120, 84))
+        )
 
 
-class RtsCifarSTN(nn.Module):
+class RtsCifarSTN(STNetwork):
     """`CifarSTN` for distorted images on a canvas: (B, 3, 48, 48) → (B, 10). 1,191,792 parameters (affine).
 
     It looks for the image at half the canvas' size, and its transformer gives the classifier 32×32 pixels: those of
@@ -128,14 +121,9 @@ class RtsCifarSTN(nn.Module):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        super().__init__()
         halved = nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False)  # (B, 3, 24, 24)
         localisation = nn.Sequential(halved, *_localisation(24, transform))
-        self.spatial_transformer = SpatialTransformer(localisation, transform, output_size=(32, 32))
-        self.classifier = CifarCNN(channels=(16, 32))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.spatial_transformer(x))
+        super().__init__(SpatialTransformer(localisation, transform, output_size=(32, 32)), CifarCNN(channels=(16, 32)))
 
 
 def _localisation(size: int, transform: Transform) -> nn.Sequential:

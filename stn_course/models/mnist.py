@@ -6,6 +6,7 @@ Source: the layer sizes of a public library's tutorial; a test holds the paramet
 from torch import Tensor, nn
 
 from stn_course.models.grey import GreyConv2d
+from stn_course.models.st_network import STNetwork
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -43,7 +44,7 @@ class TutorialCNN(nn.Module):
         return self.layers(x)
 
 
-class TutorialSTN(nn.Module):
+class TutorialSTN(STNetwork):
     """The same classifier, slimmer, behind a spatial transformer: (B, 1, 28, 28) → (B, 10). 27,360 parameters (affine).
 
     Example:
@@ -52,7 +53,6 @@ class TutorialSTN(nn.Module):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        super().__init__()
         localisation = nn.Sequential(
             GreyConv2d(1, 8, 7),  # (B, 8, 22, 22)
             nn.MaxPool2d(2),  # (B, 8, 11, 11)
@@ -65,8 +65,4 @@ class TutorialSTN(nn.Module):
             nn.ReLU(),
             theta_head(32, transform),
         )
-        self.spatial_transformer = SpatialTransformer(localisation, transform)
-        self.classifier = TutorialCNN(channels=(10, 20))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.spatial_transformer(x))
+        super().__init__(SpatialTransformer(localisation, transform), TutorialCNN(channels=(10, 20)))

@@ -7,6 +7,7 @@ reimplementation on distorted MNIST; a test holds the parameter counts.
 from torch import Tensor, nn
 
 from stn_course.models.grey import GreyConv2d
+from stn_course.models.st_network import STNetwork
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -38,7 +39,7 @@ class CNN(nn.Module):
         return self.layers(x)
 
 
-class STCNN(nn.Module):
+class STCNN(STNetwork):
     """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 110,478 parameters (affine).
 
     The localisation network works on the input at half size: where a digit lies can be seen from afar.
@@ -49,7 +50,6 @@ class STCNN(nn.Module):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        super().__init__()
         localisation = nn.Sequential(
             nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False),  # (B, 1, 21, 21)
             GreyConv2d(1, 20, 5),  # (B, 20, 17, 17)
@@ -62,8 +62,4 @@ class STCNN(nn.Module):
             nn.ReLU(),
             theta_head(20, transform),
         )
-        self.spatial_transformer = SpatialTransformer(localisation, transform)
-        self.classifier = CNN(channels=32)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.spatial_transformer(x))
+        super().__init__(SpatialTransformer(localisation, transform), CNN(channels=32))
