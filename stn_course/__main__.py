@@ -63,7 +63,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.validate,
     )
     if result.record is None:
-        return 130 if "by hand" in result.history.stopped else 1
+        return 130 if result.history.by_hand else 1
     print(f"Record, weights and checkpoints are in {result.folder}.")
     return 0
 

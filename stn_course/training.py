@@ -27,11 +27,12 @@ LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wa
 class History:
     """One row an epoch: "epoch", "loss", "accuracy" (of training), "seconds", and what was added to them.
 
-    `stopped` says in words why training ended early; None if it did not.
+    `stopped` says in words why training ended early, None if it did not; `by_hand` whether it was Ctrl-C.
     """
 
     rows: list[dict] = field(default_factory=list)
     stopped: str | None = None
+    by_hand: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,7 +95,7 @@ def fit(
     """
     keep_freed_memory()
     history = History() if history is None else history  # an empty one is false
-    history.stopped = None
+    history.stopped, history.by_hand = None, False
     for epoch in range(len(history) + 1, epochs + 1):
         good = copy.deepcopy(model.state_dict())
         bar = tqdm(
@@ -107,7 +108,7 @@ def fit(
                 row |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
             row |= (after_epoch(row) if after_epoch else None) or {}
         except KeyboardInterrupt:
-            history.stopped = f"stopped by hand in epoch {epoch} of {epochs}"
+            history.stopped, history.by_hand = f"stopped by hand in epoch {epoch} of {epochs}", True
         except NotFiniteError as error:
             model.load_state_dict(good)
             history.stopped = f"{error} in epoch {epoch} of {epochs}; the model is back at the end of epoch {epoch - 1}"
