@@ -4,7 +4,7 @@
 once, at the end, with the very weights it saves (float16), and writes one record.
 """
 
-from stn_course.experiments.catalogue import EXPERIMENTS, find
+from stn_course.experiments.catalogue import EXPERIMENTS, find, ten_digits
 from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
 from stn_course.experiments.results import (
     comparison_table,
@@ -15,7 +15,7 @@ from stn_course.experiments.results import (
     results_table,
     write_results,
 )
-from stn_course.experiments.running import Result, native_bfloat16, profile_name, run, ten_digits
+from stn_course.experiments.running import Result, native_bfloat16, profile_name, run
 
 __all__ = [
     "EXPERIMENTS",

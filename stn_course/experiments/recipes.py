@@ -54,6 +54,12 @@ class Profile:
     offline: bool | None = None
 
 
+def first_of_each(data: ImageData) -> Tensor:
+    """The first image of each class that there is: (classes, C, H, W), float32 in [0, 1]."""
+    first = [data.labels.tolist().index(label) for label in data.labels.unique().tolist()]
+    return data.images[first].float() / 255
+
+
 @dataclass(frozen=True)
 class Experiment:
     """What is trained on what.
@@ -61,6 +67,7 @@ class Experiment:
     `distortion` is part of the task and is applied to both splits; an augmentation belongs to a recipe and to training.
     `normalise` is the last thing that is done to images, in training and in scoring. `published` is what the original
     reported, in per cent, or None. `baseline` is the name of the experiment without a transformer to compare with.
+    `watched` picks the images whose θ is recorded after each epoch; it is given those that the network is scored on.
     """
 
     title: str
@@ -72,6 +79,7 @@ class Experiment:
     normalise: Normalise | None = None
     published: float | None = None
     baseline: str | None = None
+    watched: Callable[[ImageData], Tensor] = first_of_each
 
     def task(self, data: ImageData) -> ImageData:
         """The images to score on: under one fixed draw of the distortion, if there is one; not yet normalised."""

@@ -7,17 +7,16 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint
-from stn_course.data import SAMPLES, Batches, ImageData, data_folder, load_mnist
+from stn_course.data import Batches, ImageData, data_folder
 from stn_course.experiments.catalogue import choose, find
-from stn_course.experiments.recipes import Experiment
 from stn_course.experiments.results import load_weights
 from stn_course.files import atomic_write, lock
+from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
@@ -113,10 +112,11 @@ def run(
         history = resume(folder / "checkpoints", fingerprint, model, optimizer, schedule, generator)
         if history.rows and progress:
             print(f"Going on after epoch {len(history)} of {size.epochs}.")
-        watched = watched_images(experiment, scored_on).to(device)
+        watched = experiment.watched(scored_on)  # as the network sees them
+        watched = (watched if experiment.normalise is None else experiment.normalise(watched)).to(device)
 
         def after_epoch(row: dict) -> dict:
-            extra = {"theta": _thetas(model, watched)} if hasattr(model, "spatial_transformer") else {}
+            extra = {"theta": _thetas(model, watched)} if isinstance(model, STNetwork) else {}
             finished = History([*history.rows, row | extra])
             save_checkpoint(
                 folder / "checkpoints", fingerprint, row["epoch"], model, optimizer, schedule, generator, finished
@@ -137,7 +137,7 @@ def run(
             progress=progress,
         )
         if history.stopped:
-            if "by hand" in history.stopped:  # after a loss that is not finite the same call would end the same way
+            if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
             return Result(model, history, None, folder)
         with atomic_write(folder / "weights.pt") as part:
@@ -150,31 +150,6 @@ def run(
     if progress:
         print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
     return Result(model, history, record, folder)
-
-
-def ten_digits() -> Tensor:
-    """The ten distorted digits whose θ every run records after each epoch: float32 (10, 1, 42, 42) in [0, 1].
-
-    They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
-
-    Example:
-        >>> ten_digits().shape
-        torch.Size([10, 1, 42, 42])
-    """
-    with np.load(SAMPLES) as archive:
-        return torch.from_numpy(archive["ten_distorted"]).float() / 255
-
-
-def watched_images(experiment: Experiment, scored_on: ImageData) -> Tensor:
-    """The images whose θ a run records after each epoch, as the network sees them: one of each class.
-
-    On distorted MNIST they are `ten_digits`, whatever the run is scored on; elsewhere the first of each class.
-    """
-    if experiment.load is load_mnist and experiment.distortion is not None:
-        return ten_digits()
-    first = [int((scored_on.labels == label).nonzero()[0]) for label in scored_on.labels.unique()]
-    images = scored_on.images[first].float() / 255
-    return images if experiment.normalise is None else experiment.normalise(images)
 
 
 def native_bfloat16(device: torch.device) -> bool:
