@@ -262,14 +262,8 @@ def learned_transformations(
                 spine.set(visible=True, color=colour, linewidth=1.2)
         right = said[i] == truth[i]
         axes[3, i].set_axis_off()
-        verdict = (
-            said[i]
-            if right
-            else f"{said[i]}, but it is {truth[i]}"
-            if classes is None
-            else f"{said[i]},\nno: {truth[i]}"
-        )
-        size = (18 if right else 12) if classes is None else 11
+        verdict = said[i] if right else f"{said[i]},\nbut it is {truth[i]}"
+        size = 18 if len(verdict) == 1 else 11
         axes[3, i].text(0.5, 0.55, verdict, ha="center", va="center", fontsize=size, weight="bold")
         axes[3, i].text(0.5, 0.0, f"{answers[i, best[i]].item():.1%}", ha="center", va="center")
         for row in range(3):
