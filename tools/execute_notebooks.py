@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import nbformat
 from nbclient import NotebookClient
@@ -51,18 +52,12 @@ def normalise(notebook: NotebookNode) -> None:
 @contextmanager
 def nothing_trained_yet() -> Iterator[None]:
     """A data folder with the data sets of the usual one but without its runs: a training starts at its first epoch."""
-    before, usual = os.environ.get("STN_COURSE_DATA"), data_folder()
-    with TemporaryDirectory() as folder:
+    usual = data_folder()
+    with TemporaryDirectory() as folder, patch.dict(os.environ, STN_COURSE_DATA=folder):
         for name in ("MNIST", "mnist.npz", "cifar-10-batches-py", "cifar10.npz"):
             if (usual / name).exists():
                 Path(folder, name).symlink_to((usual / name).resolve())
-        os.environ["STN_COURSE_DATA"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["STN_COURSE_DATA"]
-            if before is not None:
-                os.environ["STN_COURSE_DATA"] = before
+        yield
 
 
 def execute(path: Path) -> None:
