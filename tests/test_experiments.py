@@ -325,7 +325,8 @@ def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
     assert not model.training
     experiment = EXPERIMENTS[smoke.record["experiment"]]
     scored = evaluate(model, Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise))
-    assert (scored.accuracy, scored.loss) == (smoke.record["test_accuracy"], smoke.record["test_loss"])
+    assert scored.accuracy == smoke.record["test_accuracy"]
+    assert scored.loss == pytest.approx(smoke.record["test_loss"], rel=1e-5)  # another memory layout, another rounding
 
 
 def test_a_smoke_run_records_theta_where_there_is_one(smoke):
