@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from stn_course.data import load_cifar10
 from stn_course.experiments import ten_digits
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Projective
@@ -34,6 +35,18 @@ def test_every_epoch_shows_what_the_network_saw_after_it(slider):
             expected = Image.fromarray((seen[i, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
             expected = np.asarray(expected.resize((TILE, TILE), Image.Resampling.NEAREST))
             assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])  # the frame covers the rim
+
+
+def test_colour_images_are_shown_as_the_network_saw_them_in_colour_and_size():
+    images = load_cifar10("test", offline=True).images[:3].float() / 255
+    thetas = Affine().identity() + 0.1 * torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0))
+    slider = EpochSlider(images, thetas, output_size=(24, 16))
+    seen = warp(images, thetas[1], output_size=(24, 16))
+    for i in range(3):
+        tile = np.asarray(slider.compose(2))[2 + TILE + GAP :, 84 + i * (TILE + GAP) :][:TILE, :TILE]
+        expected = Image.fromarray((seen[i].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
+        expected = np.asarray(expected.resize((TILE, TILE), Image.Resampling.NEAREST))
+        assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])
 
 
 def test_it_starts_with_the_untrained_network_and_reset_goes_back_there(slider):

@@ -1,4 +1,4 @@
-"""Ten digits being straightened, epoch by epoch: a slider over a training run."""
+"""Ten images being straightened, epoch by epoch: a slider over a training run."""
 
 import ipywidgets
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stn_course.plots import INK, SOURCE, TARGET, target_border
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Transform
+from stn_course.transforms import Affine, Size, Transform
 from stn_course.widgets.base import Explorer
 from stn_course.widgets.pictures import Still, below, font, png, to_picture
 
@@ -23,9 +23,10 @@ class EpochSlider(Explorer):
     untrained network, which looks straight ahead. The slider moves by mouse and by the arrow keys.
 
     Args:
-        images: (N, 1, H, W), float in [0, 1]; ten is a good number.
+        images: (N, C, H, W) with C 1 or 3, float in [0, 1]; ten is a good number.
         thetas: for each epoch from 1 on the θ of each image: (epochs, N, n_params).
         transform: the family θ belongs to.
+        output_size: (H', W') of what the network saw; the size of the images if None.
 
     Raises:
         ValueError: if thetas does not have one θ for each image in each epoch.
@@ -37,14 +38,20 @@ class EpochSlider(Explorer):
         b'PNG'
     """
 
-    def __init__(self, images: Tensor, thetas: Tensor, transform: Transform = Affine()):
+    def __init__(
+        self,
+        images: Tensor,
+        thetas: Tensor,
+        transform: Transform = Affine(),
+        output_size: Size | None = None,
+    ):
         thetas = torch.as_tensor(thetas, dtype=torch.float32)
         if thetas.ndim != 3 or thetas.shape[1:] != (len(images), transform.n_params):
             raise ValueError(
                 f"expected thetas of shape (epochs, {len(images)}, {transform.n_params}), got {tuple(thetas.shape)}"
             )
         start = transform.identity().expand(1, len(images), -1)
-        self.images, self.transform = images.detach().cpu(), transform
+        self.images, self.transform, self.output_size = images.detach().cpu(), transform, output_size
         self.thetas = torch.cat((start, thetas))  # (1 + epochs, N, n_params)
         last = len(thetas)
         self.epoch = ipywidgets.IntSlider(
@@ -63,7 +70,7 @@ class EpochSlider(Explorer):
     def compose(self, epoch: int) -> Image.Image:
         """The picture after an epoch: inputs with the border above, what the network saw below."""
         theta = self.thetas[epoch]
-        seen = warp(self.images, theta, self.transform)
+        seen = warp(self.images, theta, self.transform, self.output_size)
         n = len(self.images)
         margin = 84
         picture = Image.new("RGB", (margin + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
