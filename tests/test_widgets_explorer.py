@@ -79,9 +79,9 @@ def upload(explorer, name: str, content: bytes) -> None:
 
 
 def redraws(explorer) -> list:
-    """The states that are composed from now on."""
-    seen, compose = [], type(explorer).compose
-    explorer.compose = lambda *state: seen.append(state) or compose(explorer, *state)
+    """The states that are shown from now on."""
+    seen, send = [], explorer._send
+    explorer._send = lambda state, *ahead: seen.append(state) or send(state, *ahead)
     return seen
 
 

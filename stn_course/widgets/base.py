@@ -1,13 +1,25 @@
-"""What all explorers share: a widget that a notebook shows by itself, and controls that can be set unheard."""
+"""What all explorers share: being shown in a notebook, controls that can be set unheard, pictures drawn ahead."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property, lru_cache
 
 import ipywidgets
+from PIL import Image
+
+from stn_course.widgets.pictures import png
+from stn_course.widgets.sliders import on_a_step
+
+KEPT = 64  # pictures, some 50 kB each
+AT_REST = 0.03  # seconds after which the next picture is drawn ahead
 
 
 class Explorer:
     """Controls and the picture that follows them.
+
+    Who presses a key on a slider mostly presses it again. So when the controls have come to rest, the picture of the
+    next step is drawn ahead, and the key press finds it ready; it takes longer to draw a picture than to send it.
 
     Attributes:
         widget: what a notebook shows.
@@ -18,7 +30,40 @@ class Explorer:
     widget: ipywidgets.Widget
     controls: dict[str, ipywidgets.Widget]
     picture: ipywidgets.Image
+    compose: Callable[..., Image.Image]
     _by_hand = True
+    _drawing_ahead: asyncio.TimerHandle | None = None
+
+    @cached_property
+    def _png(self) -> Callable[..., bytes]:
+        """State → the bytes of its picture; the last ones are remembered."""
+        return lru_cache(KEPT)(lambda **state: png(self.compose(**state)))
+
+    def _send(self, state: dict, ahead: Callable[[], dict | None] = lambda: None) -> None:
+        """Show the picture of a state; when the controls are at rest, draw that of the state that may come next.
+
+        A state is what `compose` takes, always in the same order.
+        """
+        self.picture.value = self._png(**state)
+        if self._drawing_ahead is not None:
+            self._drawing_ahead.cancel()
+        with suppress(RuntimeError):  # outside a kernel there is no event loop, and nobody presses keys
+            loop = asyncio.get_running_loop()
+            self._drawing_ahead = loop.call_later(AT_REST, self._draw_ahead, ahead)
+
+    def _forget_pictures(self) -> None:
+        self.__dict__.pop("_png", None)
+
+    def _moved_once_more(self, state: dict, change: dict | None) -> dict | None:
+        """The state after another such change, where a state is the values of controls by name; None if unknown."""
+        further = None if change is None else one_further(change)
+        names = (name for name in state if further is not None and self.controls[name] is change["owner"])
+        return next((state | {name: further} for name in names), None)
+
+    def _draw_ahead(self, ahead: Callable[[], dict | None]) -> None:
+        with suppress(ValueError):  # it is told when it is asked for
+            if (state := ahead()) is not None:
+                self._png(**state)
 
     @contextmanager
     def _unheard(self) -> Iterator[None]:
@@ -33,3 +78,14 @@ class Explorer:
         from IPython.display import display
 
         display(self.widget)
+
+
+def one_further(change: dict) -> float | None:
+    """Where a slider will stand if it is moved once more as it was moved just now; None for what is no slider."""
+    slider, old, new = change["owner"], change["old"], change["new"]
+    if not isinstance(slider, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
+        return None
+    further = new + (new - old)
+    if not slider.min <= further <= slider.max:
+        return None
+    return further if isinstance(slider, ipywidgets.IntSlider) else on_a_step(further, slider)

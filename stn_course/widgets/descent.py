@@ -22,7 +22,7 @@ from stn_course.spatial_transformer import grid_sample, warp
 from stn_course.transforms import Affine, Attention, Transform, describe
 from stn_course.widgets.base import Explorer
 from stn_course.widgets.descent_panels import input_panel, loss_panel, outline_of, output_panel
-from stn_course.widgets.pictures import Still, below, beside, png
+from stn_course.widgets.pictures import Still, below, beside
 from stn_course.widgets.trajectory import SAMPLERS, Trajectory, blurred
 
 STEPS = 120
@@ -221,12 +221,13 @@ class ThetaDescent(Explorer):
                 self.controls[name].value = value
         self._redraw()
 
-    def _redraw(self, _: dict | None = None) -> None:
+    def _redraw(self, change: dict | None = None) -> None:
         if not self._by_hand:
             return
         step, settings = self.step.value, self.settings
         descent = self.trajectory(**settings)
-        self.picture.value = png(self.compose(step, **settings))
+        state = {"step": step} | settings
+        self._send(state, lambda: self._moved_once_more(state, change))
         self.readout.value = _in_words(descent, step)
         self.message.value = (
             "" if descent.ended is None or step <= descent.ended

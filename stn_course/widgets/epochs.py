@@ -9,11 +9,12 @@ from stn_course.plots import INK, SOURCE, TARGET, target_border
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Size, Transform
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import Still, below, font, png, to_picture
+from stn_course.widgets.pictures import Still, below, font, to_picture
 
 TILE = 96
 GAP = 10
 LABEL = 20
+MARGIN = 84
 
 
 class EpochSlider(Explorer):
@@ -59,10 +60,9 @@ class EpochSlider(Explorer):
         )
         self.reset = ipywidgets.Button(description="reset", tooltip="back to the untrained network")
         self.controls = {"epoch": self.epoch, "reset": self.reset}
-        first = self.compose(0)
-        self.picture = ipywidgets.Image(
-            value=png(first), format="png", layout=ipywidgets.Layout(width=f"{first.width}px", max_width="100%")
-        )
+        width = MARGIN + len(images) * (TILE + GAP)
+        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=f"{width}px", max_width="100%"))
+        self._send({"epoch": 0})
         self.epoch.observe(self._redraw, names="value")
         self.reset.on_click(lambda _: setattr(self.epoch, "value", 0))
         self.widget = ipywidgets.VBox([ipywidgets.HBox([self.epoch, self.reset]), self.picture])
@@ -72,14 +72,13 @@ class EpochSlider(Explorer):
         theta = self.thetas[epoch]
         seen = warp(self.images, theta, self.transform, self.output_size)
         n = len(self.images)
-        margin = 84
-        picture = Image.new("RGB", (margin + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
+        picture = Image.new("RGB", (MARGIN + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
         draw = ImageDraw.Draw(picture)
         for row, text in enumerate(("looks", "sees")):
             draw.text((4, row * (TILE + GAP) + TILE // 2 - 8), text, fill=INK, font=font(14))
         draw.text((4, 2 * (TILE + GAP)), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
         for i in range(n):
-            left = margin + i * (TILE + GAP)
+            left = MARGIN + i * (TILE + GAP)
             picture.paste(_with_border(self.images[i], theta[i], self.transform), (left, 2))
             picture.paste(_enlarged(seen[i]), (left, 2 + TILE + GAP))
             draw.rectangle((left - 1, 1, left + TILE, 2 + TILE), outline=SOURCE)
@@ -94,7 +93,8 @@ class EpochSlider(Explorer):
         )
 
     def _redraw(self, change: dict) -> None:
-        self.picture.value = png(self.compose(change["new"]))
+        state = {"epoch": change["new"]}
+        self._send(state, lambda: self._moved_once_more(state, change))
 
 
 def _enlarged(image: Tensor) -> Image.Image:

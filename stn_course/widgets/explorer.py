@@ -1,6 +1,6 @@
 """What θ does, under the reader's own hands: sliders for θ and for its parts, and the picture that follows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 
@@ -13,13 +13,13 @@ from stn_course.algebra import from_parts, invert, part_names, to_parts
 from stn_course.plots import INK
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform, describe
-from stn_course.widgets.base import Explorer
+from stn_course.widgets.base import Explorer, one_further
 from stn_course.widgets.images import digit, read_image, test_card, uploaded_file
-from stn_course.widgets.pictures import PAPER, Still, below, font, png
+from stn_course.widgets.pictures import PAPER, Still, below, font
 from stn_course.widgets.planes import SIZE, Planes
 from stn_course.widgets.presets import presets
 from stn_course.widgets.sliders import number_slider, on_a_step, takes
-from stn_course.widgets.theta_text import checked_theta, matrix_html, read_theta, write_theta
+from stn_course.widgets.theta_text import DECIMALS, checked_theta, matrix_html, read_theta, write_theta
 
 GAP, MARGIN, TITLE, NOTE = 16, 8, 26, 24  # of the picture, in pixels
 WIDTH, MINIMAL = 3 * SIZE + 2 * GAP + 2 * MARGIN, 286
@@ -183,11 +183,20 @@ class TransformationExplorer(Explorer):
             pictures += [caption, picture]
         return Still(below(pictures, 0), alt or f"where the sampler looks, and what comes out: {'; '.join(words)}")
 
-    def _show(self, theta: Sequence[float], parts: Sequence[float] | None = None) -> None:
-        """Make θ the state, bring all controls in step with it, and redraw once."""
+    def _show(
+        self,
+        theta: Sequence[float],
+        parts: Sequence[float] | None = None,
+        ahead: Callable[[], Sequence[float] | None] = lambda: None,
+    ) -> None:
+        """Make θ the state, bring all controls in step with it, and redraw once; `ahead` gives the θ to expect next."""
         self.theta = checked_theta(theta, self.transform)
         self.parts = self._to_parts(self.theta) if parts is None else tuple(parts)
-        self.picture.value = png(self.compose(self.theta, self.image.value))  # first: it is what the reader waits for
+        image = self.image.value
+        self._send(  # first: it is what the reader waits for
+            {"theta": self.theta, "image": image},
+            lambda: (then := ahead()) and {"theta": checked_theta(then, self.transform), "image": image},
+        )
         with self._unheard():
             for sliders, values in ((self.theta_sliders, self.theta), (self.part_sliders, self.parts)):
                 for slider, value in zip(sliders, values):
@@ -212,11 +221,17 @@ class TransformationExplorer(Explorer):
         control, theta, parts = change["owner"], list(self.theta), list(self.parts)
         try:
             if control in self.theta_sliders:
-                if takes(control, theta, self.theta_sliders.index(control)):
-                    self._show(theta)
+                index = self.theta_sliders.index(control)
+                if takes(control, theta, index):
+                    self._show(theta, ahead=lambda: _moved_once_more(theta, index, change))
             elif control in self.part_sliders:
-                if takes(control, parts, self.part_sliders.index(control)):
-                    self._show(self._from_parts(parts), parts)
+                index = self.part_sliders.index(control)
+                if takes(control, parts, index):
+                    self._show(
+                        self._from_parts(parts),
+                        parts,
+                        lambda: (then := _moved_once_more(parts, index, change)) and self._from_parts(then),
+                    )
             elif control is self.theta_text:
                 self._show(read_theta(control.value, self.transform))
             elif control is self.preset and control.value in self.presets:
@@ -238,6 +253,7 @@ class TransformationExplorer(Explorer):
         try:
             name, data = uploaded_file(change["new"])
             self.images[OWN] = read_image(data, name)
+            self._forget_pictures()
         except ValueError as error:
             self._say(str(error))
             return
@@ -262,6 +278,12 @@ class TransformationExplorer(Explorer):
         with self._unheard():
             self.image.value, self.mode.value = next(iter(self.images)), "θ"
         self._show(self.presets["identity"])
+
+
+def _moved_once_more(numbers: Sequence[float], index: int, change: dict) -> list[float] | None:
+    """The numbers after one more such change of the one at `index`; None if there is no telling."""
+    further = one_further(change)
+    return None if further is None else [*numbers[:index], round(further, DECIMALS), *numbers[index + 1 :]]
 
 
 @lru_cache(32)

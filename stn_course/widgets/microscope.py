@@ -17,7 +17,7 @@ from stn_course.sampling import PADDING_MODES, to_normalised
 from stn_course.transforms import describe
 from stn_course.widgets import microscope_plates as plates
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import PAPER, Still, below, font, png
+from stn_course.widgets.pictures import PAPER, Still, below, font
 from stn_course.widgets.sampling_point import SAMPLERS, Reading, read_point
 
 SIDES = (2, 10)
@@ -142,24 +142,7 @@ class InterpolationMicroscope(Explorer):
             ValueError: if the point is farther out than its sliders go, or not a number, or if there is no such kernel
                 or padding.
         """
-        return self._sheet(self.read(x, y, kernel, padding, align_corners), x, y, kernel, padding, align_corners, zoom)
-
-    def read(
-        self, x: float, y: float, kernel: str = "bilinear", padding: str = "zeros", align_corners: bool = False
-    ) -> Reading:
-        """The numbers behind the picture: see `sampling_point.read_point`.
-
-        Raises:
-            ValueError: as `compose`.
-        """
-        for name, value, n in (("x", x, self.image.shape[2]), ("y", y, self.image.shape[1])):
-            if not -OUTSIDE <= value <= n - 1 + OUTSIDE:
-                raise ValueError(f"expected {name} from {-OUTSIDE} to {n - 1 + OUTSIDE} pixels, got {value}")
-        return read_point(self.image, x, y, kernel, padding, align_corners)
-
-    def _sheet(
-        self, reading: Reading, x: float, y: float, kernel: str, padding: str, align_corners: bool, zoom: int
-    ) -> Image.Image:
+        reading = self.read(x, y, kernel, padding, align_corners)
         sheet = Image.new("RGB", SIZE, PAPER)
         draw = ImageDraw.Draw(sheet)
 
@@ -176,6 +159,19 @@ class InterpolationMicroscope(Explorer):
         place(rule, plates.lens(x, y, reading, self.map.decimals), RIGHT, LOWER)
         place("V = Σ weight × value", plates.sum_of(reading, self.map.decimals), RIGHT + plates.LENS + GAP, LOWER)
         return sheet
+
+    def read(
+        self, x: float, y: float, kernel: str = "bilinear", padding: str = "zeros", align_corners: bool = False
+    ) -> Reading:
+        """The numbers behind the picture: see `sampling_point.read_point`.
+
+        Raises:
+            ValueError: as `compose`.
+        """
+        for name, value, n in (("x", x, self.image.shape[2]), ("y", y, self.image.shape[1])):
+            if not -OUTSIDE <= value <= n - 1 + OUTSIDE:
+                raise ValueError(f"expected {name} from {-OUTSIDE} to {n - 1 + OUTSIDE} pixels, got {value}")
+        return read_point(self.image, x, y, kernel, padding, align_corners)
 
     def patches(
         self, x: float, y: float, padding: str = "zeros", align_corners: bool = False, zoom: int = 8
@@ -210,11 +206,11 @@ class InterpolationMicroscope(Explorer):
             return
         state = self.state()
         try:
-            reading = self.read(**{name: value for name, value in state.items() if name != "zoom"})
+            self._send(state, lambda: self._moved_once_more(state, change))
         except ValueError as error:
             self.message.value = f"<b>Not drawn:</b> {escape(str(error))}"
             return
-        self.picture.value = png(self._sheet(reading, **state))
+        reading = self.read(**{name: value for name, value in state.items() if name != "zoom"})
         self.readout.value, self.message.value = self._read_out(reading, state), ""
 
     def _read_out(self, reading: Reading, state: Mapping) -> str:
