@@ -92,12 +92,12 @@ def test_while_a_slider_is_dragged_nothing_is_drawn_ahead():
     async def use():
         explorer = epochs()
         seen = composed(explorer)
-        for _ in range(5):
-            press(explorer.epoch)
+        for epoch in (1, 4, 5):
+            explorer.epoch.value = epoch
             await asyncio.sleep(0)
-        assert [state["epoch"] for state in seen] == [1, 2, 3, 4, 5]
+        assert [state["epoch"] for state in seen] == [1, 4, 5]
         await at_rest()
-        assert [state["epoch"] for state in seen] == [1, 2, 3, 4, 5, 6]
+        assert [state["epoch"] for state in seen] == [1, 4, 5, 6]
 
     asyncio.run(use())
 
