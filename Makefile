@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# A learner's own photograph comes as one message, and the server drops the connection over a larger one than this.
+LAB_OPTIONS := --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}'
 PIP := $(RUN) -m pip --disable-pip-version-check
 WIDGETS7 := .venv-ipywidgets7
 RUN7 := $(WIDGETS7)/bin/python
@@ -19,7 +21,7 @@ lab: $(INSTALLED)
 	    copy="my-notebooks/$${notebook##*/}"; \
 	    [ -e "$$copy" ] || cp "$$notebook" "$$copy" || exit 1; \
 	done
-	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_ARGS)
+	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_OPTIONS) $(LAB_ARGS)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest --nbval -m "not browser" --cov=stn_course --cov-report=term --cov-fail-under=90

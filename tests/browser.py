@@ -7,6 +7,8 @@ JavaScript is reached through `window.jupyterapp`, which its `expose_app_in_brow
 import ast
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import nbformat
 
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
 WAIT = 120.0
 """Seconds after which something that has not happened is a fault; on an idle machine most things take less than one."""
 
@@ -109,6 +112,7 @@ def jupyterlab(folder: Path, home: Path) -> Iterator[str]:
         "LabApp.expose_app_in_browser": True,
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    command += shlex.split(re.search(r"^LAB_OPTIONS := (.*)$", MAKEFILE.read_text(), re.MULTILINE)[1])  # as `make lab`
     log = home / "jupyterlab.log"
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)

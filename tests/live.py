@@ -178,6 +178,13 @@ class Live:
             self.page.keyboard.press(key)
         raise AssertionError(f"Tab does not lead to {name} {wanted}")
 
+    def upload(self, name: str, file) -> None:
+        """Choose a file: a path, or what Playwright takes in its place."""
+        self.tab_to(name)
+        with self.page.expect_file_chooser() as chooser:
+            self.page.keyboard.press("Space")
+        chooser.value.set_files(file)
+
     def reveal(self, name: str) -> None:
         """Bring a control into sight that a switch hides."""
         switches = [switch for switch, kind in self.controls.items() if kind == "ToggleButtons"]
@@ -215,10 +222,7 @@ class Live:
             self.page.keyboard.type(",".join([f"{float(first) + 0.25:.4g}", *rest]))
             press("Enter")
         elif kind == "FileUpload":
-            self.tab_to(name)
-            with self.page.expect_file_chooser() as chooser:
-                press("Space")
-            chooser.value.set_files({"name": "own.png", "mimeType": "image/png", "buffer": a_picture()})
+            self.upload(name, {"name": "own.png", "mimeType": "image/png", "buffer": a_picture()})
         elif kind == "Play":
             self.tab_to(name, "button")
             before = self.shown()

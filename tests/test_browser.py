@@ -7,6 +7,7 @@ import nbformat
 import pytest
 import stamp
 from live import EXAMPLES, Live, notebook_of
+from PIL import Image
 
 NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -79,6 +80,24 @@ def test_dragging_a_slider_shows_the_last_value_queues_nothing_and_moves_nothing
         drag = live.drag(name)
         assert drag.sent_after_release <= 2, name
         assert drag.frames > 2 and len(drag.layouts) == 1, name
+    assert console_errors(lab) == []
+
+
+@pytest.mark.parametrize("live", ["affine"], indirect=True)
+def test_a_file_that_is_too_large_is_refused_with_words_and_the_next_is_shown(lab, live, tmp_path):
+    before = live.settled()
+    large, small = tmp_path / "film.png", tmp_path / "sea.png"
+    large.write_bytes(bytes(25 * 2**20))
+    Image.new("RGB", (30, 20), "#3366CC").save(small)
+    live.enter()
+    live.upload("upload", large)
+    message = live.root.get_by_role("status")
+    browser.wait_until(lambda: "at most 20 MB, got 25.0 MB in film.png" in message.inner_text(), "no word of refusal")
+    assert live.settled() == before
+    live.upload("upload", small)
+    live.changed(before, "the small file is not shown")
+    live.settled()
+    live.move("reset")
     assert console_errors(lab) == []
 
 
