@@ -179,11 +179,23 @@ class Live:
         raise AssertionError(f"Tab does not lead to {name} {wanted}")
 
     def upload(self, name: str, file) -> None:
-        """Choose a file: a path, or what Playwright takes in its place."""
+        """Choose a file: a path, or what Playwright takes in its place.
+
+        A list of options that is just closing swallows the next key, which a reader would press again.
+        """
+        from playwright.sync_api import TimeoutError as NoChooser
+
         self.tab_to(name)
-        with self.page.expect_file_chooser() as chooser:
-            self.page.keyboard.press("Space")
-        chooser.value.set_files(file)
+
+        def choose():
+            try:
+                with self.page.expect_file_chooser(timeout=5000) as chooser:
+                    self.page.keyboard.press("Space")
+                return chooser.value
+            except NoChooser:
+                return None
+
+        wait_until(choose, f"{name} does not ask for a file").set_files(file)
 
     def reveal(self, name: str) -> None:
         """Bring a control into sight that a switch hides."""
