@@ -17,6 +17,12 @@ from stn_course.widgets.sampling_point import read_point
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
 
 
+def one_colour(explorer, name: str, value: float) -> None:
+    _, axis = plt.subplots(figsize=(1, 1))
+    axis.imshow([[value]], vmin=0, vmax=100)
+    plt.show()
+
+
 def epochs(explorer, name: str, value: float) -> None:
     theta = explorer.thetas[value]
     seen = warp(explorer.images, theta, explorer.transform)

@@ -5,8 +5,8 @@
 Timed inside the page, in JupyterLab in headless Chromium: from the key press on a slider (the event's own time) to the
 animation frame after the picture's source changed, and to the one after the new picture was decoded, which is when a
 reader can see it. At most 40 ms in the median, 70 ms at the 95th percentile. Every explorer takes turns, press by press
-with the same picture drawn by matplotlib under `interact`, both in one page and one kernel. The machine has to be idle;
-its load is printed.
+with the same picture drawn by matplotlib under `interact`, both in one page and one kernel. The first row is the floor:
+one slider, and a small picture of one colour that is ready beforehand. The machine has to be idle; its load is printed.
 """
 
 import argparse
@@ -23,8 +23,25 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import browser  # noqa: E402
 import live  # noqa: E402
 
+FLOOR = """\
+from PIL import Image
+from stn_course.widgets.base import Explorer
+from stn_course.widgets.pictures import png
+import ipywidgets
+
+class Floor(Explorer):
+    def __init__(self):
+        self.pictures = [png(Image.new("RGB", (100, 100), (level, 0, 0))) for level in range(101)]
+        self.picture, self.x = ipywidgets.Image(format="png", value=self.pictures[0]), ipywidgets.IntSlider(0, 0, 100)
+        self.controls, self.widget = {"x": self.x}, ipywidgets.VBox([self.x, self.picture])
+        self.x.observe(lambda change: setattr(self.picture, "value", self.pictures[change["new"]]), "value")
+
+explorer = Floor()
+"""
+EXAMPLES = {"floor": live.Example(FLOOR)} | live.EXAMPLES
 SLIDERS = [
     # which explorer, the slider that is pressed, and the function of matplotlib_pictures.py that draws the same
+    ("floor", "x", "one_colour"),
     ("epochs", "epoch", "epochs"),
     ("affine", "θ11", "transformation"),
     ("attention", "s", "transformation"),
@@ -76,7 +93,7 @@ def measure(
     lab: browser.Lab, folder: Path, name: str, slider: str, draw: str, presses: int
 ) -> dict[str, list[list[float]]]:
     """Milliseconds from key press to picture changed and decoded, ours and theirs in turns."""
-    example = live.EXAMPLES[name]
+    example = EXAMPLES[name]
     show = f"{example.source}\nbeside(show('it', explorer), {slider!r}, matplotlib_pictures.{draw})"
     cells = [live.PREPARE, THEIRS.format(folder=str(HERE)), show]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
