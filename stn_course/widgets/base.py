@@ -56,9 +56,10 @@ class Explorer:
 
     def _moved_once_more(self, state: dict, change: dict | None) -> dict | None:
         """The state after another such change, where a state is the values of controls by name; None if unknown."""
-        further = None if change is None else one_further(change)
-        names = (name for name in state if further is not None and self.controls[name] is change["owner"])
-        return next((state | {name: further} for name in names), None)
+        if change is None or (further := one_further(change)) is None:
+            return None
+        name = next(name for name in state if self.controls[name] is change["owner"])
+        return state | {name: further}
 
     def _draw_ahead(self, ahead: Callable[[], dict | None]) -> None:
         with suppress(ValueError):  # it is told when it is asked for
