@@ -866,3 +866,23 @@ def test_importing_is_light(tmp_path):
     )
     assert (made.stdout, made.stderr) == ("[] []\n[] []\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+# On real pixels
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "published", "images", "epochs", "at_least"),
+    [("mnist/tutorial-st", "MNIST", 4000, 1, 0.5), ("cifar10/lenet-st-baseline", "CIFAR-10", 2000, 2, 0.2)],
+)
+def test_a_short_training_on_real_images_learns(
+    name, published, images, epochs, at_least, real_mnist, real_cifar10, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STN_COURSE_DATA", str(real_mnist if published == "MNIST" else real_cifar10))
+    short = Profile(epochs, train_images=images, test_images=500, offline=False)
+    monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], profiles={"quick": short}))
+    record = run(name, "quick", output=tmp_path / "run", progress=False).record
+    assert record["train_source"].startswith(f"{images:,} images of {published}, train split")
+    assert record["test_source"].startswith(f"500 images of {published}, test split")
+    assert record["test_accuracy"] > at_least  # a guess: 0.1
