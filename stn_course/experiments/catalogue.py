@@ -110,7 +110,7 @@ EXPERIMENTS = {
 
 
 def ten_digits() -> Tensor:
-    """The ten distorted digits whose θ every run records after each epoch: float32 (10, 1, 42, 42) in [0, 1].
+    """The ten distorted digits whose θ runs on distorted MNIST record: float32 (10, 1, 42, 42) in [0, 1].
 
     They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
 

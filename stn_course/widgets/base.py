@@ -35,7 +35,7 @@ class Explorer:
     _drawing_ahead: asyncio.TimerHandle | None = None
 
     @cached_property
-    def _png(self) -> Callable[..., bytes]:
+    def _png(self):
         """State → the bytes of its picture; the last ones are remembered."""
         return lru_cache(KEPT)(lambda **state: png(self.compose(**state)))
 
@@ -50,9 +50,6 @@ class Explorer:
         with suppress(RuntimeError):  # outside a kernel there is no event loop, and nobody presses keys
             loop = asyncio.get_running_loop()
             self._drawing_ahead = loop.call_later(AT_REST, self._draw_ahead, ahead)
-
-    def _forget_pictures(self) -> None:
-        self.__dict__.pop("_png", None)
 
     def _moved_once_more(self, state: dict, change: dict | None) -> dict | None:
         """The state after another such change, where a state is the values of controls by name; None if unknown."""

@@ -253,7 +253,7 @@ class TransformationExplorer(Explorer):
         try:
             name, data = uploaded_file(change["new"])
             self.images[OWN] = read_image(data, name)
-            self._forget_pictures()
+            self._png.cache_clear()  # the name stands for another picture now
         except ValueError as error:
             self._say(str(error))
             return
