@@ -37,8 +37,8 @@ def main() -> None:
     generator = torch.Generator(device).manual_seed(0)
     ways = {
         "RTS, whole batches": Batches(data, 256, RTS(), True, generator, device),
-        "per sample, no workers": loader(data, 0),
-        "per sample, 4 workers": loader(data, 4),
+        "per sample, no workers": loader("rts-mnist/st-cnn", data, 0),
+        "per sample, 4 workers": loader("rts-mnist/st-cnn", data, 4),
     }
     for batches in ways.values():
         images_per_second(batches)  # starts the workers, warms the caches

@@ -1,10 +1,11 @@
-"""Claim: the course trains system B's ST-CNN at 2 times or more the images a second of the published loop, on a CPU.
+"""Claim: the course trains its transformers at 2 times or more the images a second of the published loop, on a CPU.
 
-    python benchmarks/training.py [--images 5120] [--rounds 5]
+    python benchmarks/training.py [rts-mnist/st-cnn ...] [--images 5120] [--rounds 5]
 
 Ours and the published loop take turns, each in a process of its own, because how memory is handed back to the system
-is a property of the whole process. The first epoch of a process warms it up and is not counted. Also printed: the share
-of a step that the data path takes, and the share of the machine's matrix-product rate that the arithmetic reaches.
+is a property of the whole process. The first epoch of a process warms it up and is not counted. Each trains with its
+own recipe, so in batches of the size that it was given. Also printed: the share of a step that the data path takes, and
+the share of the machine's matrix-product rate that the arithmetic of all convolutions and linear layers reaches.
 """
 
 import argparse
@@ -15,15 +16,13 @@ import sys
 import time
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from stn_course.data import Batches, ImageData, load_mnist
-from stn_course.distortions import RTS
-from stn_course.experiments import native_bfloat16
-from stn_course.experiments.catalogue import RTS_RECIPES
-from stn_course.models import STCNN
+from stn_course.data import Batches, ImageData
+from stn_course.experiments import EXPERIMENTS, native_bfloat16
 from stn_course.training import fit
 
-FLOP_PER_IMAGE = 54e6  # one training step of the ST-CNN, forward and backward
+EXPERIMENT_NAMES = ("rts-mnist/st-cnn", "mnist/tutorial-st", "cifar10/st", "cifar10/lenet-st")
 
 
 def timed(work) -> float:
@@ -34,10 +33,12 @@ def timed(work) -> float:
     return time.perf_counter() - start
 
 
-def measure_course(data: ImageData, device: torch.device) -> dict:
-    recipe = RTS_RECIPES["course"]
-    model = STCNN().to(device)
-    batches = Batches(data, recipe.batch_size, RTS(), True, torch.Generator(device).manual_seed(0), device)
+def measure_course(name: str, data: ImageData, device: torch.device) -> dict:
+    experiment = EXPERIMENTS[name]
+    recipe = experiment.recipes["course"]
+    model = experiment.model().to(device, memory_format=torch.channels_last)
+    generator = torch.Generator(device).manual_seed(0)
+    batches = Batches(data, recipe.batch_size, experiment.preparation(recipe), True, generator, device)
     optimizer, _ = recipe.make(model, 1)
     autocast = torch.bfloat16 if native_bfloat16(device) else None
 
@@ -49,48 +50,69 @@ def measure_course(data: ImageData, device: torch.device) -> dict:
     return {"speed": len(data) / step, "data": data_path / step}
 
 
-def measure_published(data: ImageData, device: torch.device) -> dict:
+def measure_published(name: str, data: ImageData, device: torch.device) -> dict:
     from published_loop import loader, network, train
 
-    model, batches = network().to(device), loader(data, 4)
-    train(model, batches, device)
-    return {"speed": len(data) / timed(lambda: train(model, batches, device))}
+    model, batches = network(name).to(device), loader(name, data, 4)
+    train(name, model, batches, device)
+    return {"speed": len(data) / timed(lambda: train(name, model, batches, device))}
 
 
-def matrix_product_rate(device: torch.device) -> float:
-    a = torch.rand(2048, 2048, device=device)
+def flop_per_image(name: str, data: ImageData) -> float:
+    """Of one training step, forward and backward, as PyTorch's own counter has it."""
+    from published_loop import network
+
+    experiment, model = EXPERIMENTS[name], network(name)
+    images = next(iter(Batches(data[:8], 8, experiment.preparation(experiment.recipes["published"]))))[0]
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return counter.get_total_flops() / len(images)
+
+
+def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    a = torch.rand(2048, 2048, device=device, dtype=dtype)
     a @ a
     return 2 * 2048**3 / min(timed(lambda: a @ a) for _ in range(5))
 
 
+def compare(name: str, images: int, rounds: int, device: torch.device) -> None:
+    measured: dict[str, list[dict]] = {"course": [], "published": []}
+    for _ in range(rounds):
+        for which, values in measured.items():
+            command = [sys.executable, __file__, name, "--one", which, "--images", str(images)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            values.append(json.loads(done.stdout.splitlines()[-1]))
+    data = EXPERIMENTS[name].load("train")[:images]
+    speeds = {which: [value["speed"] for value in values] for which, values in measured.items()}
+    dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    flop = flop_per_image(name, data)
+    share = statistics.median(speeds["course"]) * flop / matrix_product_rate(device, dtype)
+    pairs = zip(*speeds.values(), strict=True)
+    print(
+        f"\n{name}: {len(data):,} images of {data.source}; {device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
+    for which, values in speeds.items():
+        print(f"{which:10} {statistics.median(values):>8,.0f} images/s   ({min(values):,.0f} to {max(values):,.0f})")
+    print(f"ratio: {statistics.median(ours / theirs for ours, theirs in pairs):.2f}")
+    print(f"data path: {statistics.median(value['data'] for value in measured['course']):.1%} of a step")
+    print(f"a step costs {flop / 1e6:.0f} MFLOP an image: {share:.0%} of the {dtype} matrix-product rate")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", default=EXPERIMENT_NAMES, metavar="experiment")
     parser.add_argument("--images", type=int, default=5_120)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", choices=["course", "published"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = load_mnist("train")[: arguments.images]
-    if arguments.one:
+    for name in arguments.experiments:
+        if not arguments.one:
+            compare(name, arguments.images, arguments.rounds, device)
+            continue
         measure = {"course": measure_course, "published": measure_published}[arguments.one]
-        return print(json.dumps(measure(data, device)))
-    measured: dict[str, list[dict]] = {"course": [], "published": []}
-    for _ in range(arguments.rounds):
-        for which, values in measured.items():
-            command = [sys.executable, __file__, "--one", which, "--images", str(arguments.images)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            values.append(json.loads(done.stdout.splitlines()[-1]))
-    speeds = {which: [value["speed"] for value in values] for which, values in measured.items()}
-    print(
-        f"{len(data):,} images of {data.source}; {device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    for which, values in speeds.items():
-        print(f"{which:10} {statistics.median(values):>8,.0f} images/s   ({min(values):,.0f} to {max(values):,.0f})")
-    pairs = zip(*speeds.values(), strict=True)
-    print(f"ratio: {statistics.median(ours / theirs for ours, theirs in pairs):.2f}")
-    print(f"data path: {statistics.median(value['data'] for value in measured['course']):.1%} of a step")
-    share = statistics.median(speeds["course"]) * FLOP_PER_IMAGE / matrix_product_rate(device)
-    print(f"share of the float32 matrix-product rate: {share:.0%}")
+        print(json.dumps(measure(name, EXPERIMENTS[name].load("train")[: arguments.images], device)))
 
 
 if __name__ == "__main__":
