@@ -15,11 +15,13 @@ Source: Jaderberg et al., 2015 (arXiv:1506.02025), section 3.3, equations 3 to 7
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stn_course.transforms import Size, describe
 
 PADDING_MODES = ("zeros", "border", "reflection")
+FRAME = 2  # rows and columns of zeros around an image, where a point outside finds its neighbours
 
 
 def to_pixels(grid: Tensor, size: Size, align_corners: bool = False) -> Tensor:
@@ -80,18 +82,13 @@ def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", a
         tensor([[[[1.5000]]]])
     """
     check_sampling(images, grid, padding_mode)
-    height, width = images.shape[2:]
-    x, y = _source_pixels(grid, (height, width), padding_mode, align_corners)  # (B, H', W') each
+    x, y = _source_pixels(grid, images.shape[2:], padding_mode, align_corners)  # (B, H', W') each
     left, top = x.detach().floor(), y.detach().floor()
-    to_right, to_bottom = x - left, y - top  # in [0, 1): how far past the upper left neighbour
-    flat = images.flatten(2)  # (B, C, H·W)
-
-    def pixels(row: Tensor, column: Tensor) -> Tensor:
-        return _look_up(flat, row, column, (height, width), grid.shape[1:3])  # (B, C, H', W')
-
-    upper = pixels(top, left) * (1 - to_right)[:, None] + pixels(top, left + 1) * to_right[:, None]
-    lower = pixels(top + 1, left) * (1 - to_right)[:, None] + pixels(top + 1, left + 1) * to_right[:, None]
-    return upper * (1 - to_bottom)[:, None] + lower * to_bottom[:, None]
+    to_right, to_bottom = (x - left)[:, None], (y - top)[:, None]  # in [0, 1): how far past the upper left neighbour
+    pixel = _neighbours(images, top, left)
+    upper = torch.lerp(pixel(0, 0), pixel(0, 1), to_right)  # (1 − to_right) · left + to_right · right
+    lower = torch.lerp(pixel(1, 0), pixel(1, 1), to_right)
+    return torch.lerp(upper, lower, to_bottom)
 
 
 def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
@@ -107,9 +104,8 @@ def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", al
         tensor([[[[2.]]]])
     """
     check_sampling(images, grid, padding_mode)
-    size = images.shape[2:]
-    x, y = _source_pixels(grid, size, padding_mode, align_corners)
-    sampled = _look_up(images.flatten(2), (y + 0.5).floor(), (x + 0.5).floor(), size, grid.shape[1:3])
+    x, y = _source_pixels(grid, images.shape[2:], padding_mode, align_corners)
+    sampled = _neighbours(images, (y + 0.5).floor(), (x + 0.5).floor())(0, 0)
     return sampled + 0 * (x + y)[:, None]  # keeps the grid in the graph, with the zero gradient it deserves
 
 
@@ -178,7 +174,7 @@ def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: b
 
     def settle(coordinate: Tensor, n: int) -> Tensor:
         if padding_mode == "zeros":
-            return coordinate.clamp(-2, n + 1)  # there and farther out all four neighbours are outside: the same zero
+            return coordinate.clamp(-1.5, n + 0.5)  # there and farther out all neighbours are outside: the same zero
         if padding_mode == "reflection":
             coordinate = _reflect(coordinate, n, align_corners)
         within = (coordinate > 0) & (coordinate < n - 1)  # at the ends PyTorch's versions differ in clamp's gradient
@@ -197,10 +193,18 @@ def _reflect(coordinate: Tensor, n: int, align_corners: bool) -> Tensor:
     return torch.where(distance < span, distance, 2 * span - distance) + low
 
 
-def _look_up(flat: Tensor, row: Tensor, column: Tensor, size: Size, out: Size) -> Tensor:
-    """The pixels at whole-numbered rows and columns, zero outside: (B, C, H·W) → (B, C, H', W')."""
-    height, width = size
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)  # False for NaN
-    index = torch.where(inside, row, 0).long() * width + torch.where(inside, column, 0).long()  # (B, H', W')
-    index = index.flatten(1)[:, None].expand(-1, flat.shape[1], -1)
-    return flat.gather(2, index).unflatten(2, tuple(out)).where(inside[:, None], flat.new_zeros(()))
+def _neighbours(images: Tensor, row: Tensor, column: Tensor) -> Callable[[int, int], Tensor]:
+    """What finds the pixels so many rows down and columns right of a place; those outside are 0.
+
+    `row` and `column` are whole numbers, (B, H', W'); what is found is (B, C, H', W').
+    """
+    framed = F.pad(images, [FRAME] * 4)
+    flat, width = framed.flatten(2), framed.shape[3]  # (B, C, (H + 2 FRAME)(W + 2 FRAME))
+    row, column = row.nan_to_num().long(), column.nan_to_num().long()  # any pixel for NaN, whose weight is NaN too
+    index = ((row + FRAME) * width + column + FRAME).flatten(1)[:, None]  # (B, 1, H'·W')
+
+    def pixel(down: int, right: int) -> Tensor:
+        there = (index + (down * width + right)).expand(-1, flat.shape[1], -1)  # every channel alike
+        return flat.gather(2, there).unflatten(2, row.shape[1:])
+
+    return pixel
