@@ -1,10 +1,13 @@
 """What every test has in common with every notebook kernel that pytest starts: the kernels inherit it."""
 
 import os
+import tempfile
 
 import hypothesis
 
 os.environ.setdefault("STN_COURSE_PROFILE", "smoke")
+# A learner's own progress is left alone: nothing is there, and what is not attempted is not noted.
+os.environ["STN_COURSE_PROGRESS"] = os.path.join(tempfile.gettempdir(), f"stn-course-progress-{os.getpid()}.json")
 os.environ.pop("MPLBACKEND", None)  # a kernel draws inline only where no other backend is named
 
 import matplotlib

@@ -1,10 +1,12 @@
-"""The same, from a shell: `python -m stn_course train | evaluate | data | results`."""
+"""The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade`."""
 
 import argparse
 import sys
+from pathlib import Path
 
-from stn_course import experiments
+from stn_course import exercises, experiments
 from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
+from stn_course.exercises.notes import FILE
 from stn_course.training import evaluate
 
 LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
@@ -15,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.command(parsed)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 
@@ -49,6 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     results = commands.add_parser("results", help="the table of results, from the records that come along")
     results.set_defaults(command=_results)
     results.add_argument("--write", metavar="README", nargs="?", const="README.md", help="put the table into this file")
+
+    progress = commands.add_parser("progress", help="which exercises are solved")
+    progress.set_defaults(command=_progress)
+    progress.add_argument("folder", nargs="?", help="where the notebooks are (default: here, or my-notebooks)")
+
+    grade = commands.add_parser("grade", help="run notebooks that were handed in, and list what their checks found")
+    grade.set_defaults(command=_grade)
+    grade.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
     return parser
 
 
@@ -92,6 +102,25 @@ def _results(arguments: argparse.Namespace) -> int:
     if arguments.write:
         experiments.write_results(arguments.write)
         print(f"\nWritten to {arguments.write}.")
+    return 0
+
+
+def _progress(arguments: argparse.Namespace) -> int:
+    folders = [Path(arguments.folder)] if arguments.folder else [Path(), Path("my-notebooks")]
+    if arguments.folder and not folders[0].is_dir():
+        raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
+    kept = [folder / FILE for folder in folders if (folder / FILE).exists()]
+    exercises.progress(path=kept[0] if kept else None)
+    return 0
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    for notebook in arguments.notebooks:
+        found = exercises.grade(notebook)
+        print(f"{notebook}: {sum(bool(entry and entry['solved']) for entry in found.values())} of {len(found)} solved")
+        for name, entry in found.items():
+            said = "○ not attempted" if entry is None else f"{'✓' if entry['solved'] else '✗'} {entry['said']}"
+            print(f"  {name:<20}{said}")
     return 0
 
 

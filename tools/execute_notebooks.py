@@ -51,9 +51,15 @@ def normalise(notebook: NotebookNode) -> None:
 
 @contextmanager
 def nothing_trained_yet() -> Iterator[None]:
-    """A data folder with the data sets of the usual one but without its runs: a training starts at its first epoch."""
+    """A data folder with the data sets of the usual one but without its runs: a training starts at its first epoch.
+
+    And nobody's progress: every exercise is still to do.
+    """
     usual = data_folder()
-    with TemporaryDirectory() as folder, patch.dict(os.environ, STN_COURSE_DATA=folder):
+    with (
+        TemporaryDirectory() as folder,
+        patch.dict(os.environ, STN_COURSE_DATA=folder, STN_COURSE_PROGRESS=f"{folder}/progress.json"),
+    ):
         for name in ("MNIST", "mnist.npz", "cifar-10-batches-py", "cifar10.npz"):
             if (usual / name).exists():
                 Path(folder, name).symlink_to((usual / name).resolve())

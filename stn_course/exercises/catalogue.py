@@ -1,0 +1,32 @@
+"""All exercises by name, in the order of the notebooks, and how far a learner has come."""
+
+from pathlib import Path
+
+from stn_course.exercises import components, crooked_digits, first_stn, interpolation, photographs, transformations
+from stn_course.exercises.exercise import Exercise
+from stn_course.exercises.notes import read
+
+EXERCISES: dict[str, Exercise] = {
+    name: value
+    for module in (transformations, interpolation, components, first_stn, crooked_digits, photographs)
+    for name, value in vars(module).items()
+    if isinstance(value, Exercise)
+}
+
+
+def progress(notebook: str = "", path: Path | None = None) -> None:
+    """Print which exercises are solved (✓), which were tried (✗) and which are still to do (○).
+
+    Args:
+        notebook: only those of the notebook whose number it is: "01".
+        path: the file that progress is kept in, if it is not the usual one.
+    """
+    known = read(path)
+    chosen = [exercise for exercise in EXERCISES.values() if exercise.notebook.startswith(notebook)]
+    for exercise in chosen:
+        entry = known.get(exercise.name)
+        mark = "○" if entry is None else "✓" if entry["solved"] else "✗"
+        tries = "" if entry is None else f"{entry['tries']} {'try' if entry['tries'] == 1 else 'tries'}"
+        print(f"{exercise.notebook}  {mark} {exercise.name:<20}{tries}".rstrip())
+    solved = sum(known.get(exercise.name, {}).get("solved", False) for exercise in chosen)
+    print(f"{solved} of {len(chosen)} solved")

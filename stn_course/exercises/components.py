@@ -1,0 +1,216 @@
+"""The exercises of notebook 03: localisation network, grid generator and sampler, put together."""
+
+import torch
+from torch import nn
+
+from stn_course.exercises.exercise import Build, Question
+from stn_course.spatial_transformer import theta_head, warp
+from stn_course.transforms import Affine
+
+head_size = Question(
+    "head_size",
+    "03",
+    answer=264,
+    why="Yes: 8 · 32 weights and 8 biases. The biases are where the identity lives.",
+    mistakes={
+        256: "These are the weights. A linear layer has biases too, and here they matter most.",
+        198: "That is an affine head, 6 · 33. A projective θ has more numbers.",
+        297: "9 · 33: the matrix has nine entries, but the last one is always 1 and is not learned.",
+        288: "9 · 32: the matrix's last entry is not learned, and the biases are missing.",
+    },
+    hints=("A projective θ has 8 numbers.", "nn.Linear(n, m) has n · m weights and m biases."),
+)
+
+
+def _localisation_head(in_features):
+    layer = nn.Linear(in_features, 6)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+    return layer
+
+
+def _observe_head(layer, in_features):
+    if not isinstance(layer, nn.Module):
+        raise TypeError(f"expected a layer, such as nn.Linear, got a {type(layer).__name__}")
+    features = torch.randn(3, in_features, generator=torch.Generator().manual_seed(0))
+    dtype = next(layer.parameters()).dtype
+    learning = [float(p.requires_grad) for p in layer.parameters()]
+    return {"θ of three feature vectors": layer(features.to(dtype)), "what can learn (1 = yes)": learning}
+
+
+localisation_head = Build(
+    "localisation_head",
+    "03",
+    _localisation_head,
+    cases=lambda: [(20,), (5,)],
+    hints=(
+        "nn.Linear(in_features, 6), and then its weight and its bias are set by hand.",
+        "If the features are not to matter at first, what must the weight be? And what must θ be then?",
+        "nn.init.zeros_(layer.weight); layer.bias.data.copy_(…) with the identity's six numbers, row by row.",
+    ),
+    success="Yes: whatever the features say, the transformer starts by passing its input through.",
+    observe=_observe_head,
+)
+
+
+@localisation_head.mistake("the weights are still random, so θ starts at random places: set them to 0")
+def _(in_features):
+    layer = nn.Linear(in_features, 6)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+    return layer
+
+
+@localisation_head.mistake("this is a new linear layer as it comes: its weights and its bias are still random")
+def _(in_features):
+    return nn.Linear(in_features, 6)
+
+
+@localisation_head.mistake("θ = 0 sends every output point to the picture's centre: the bias has to be the identity")
+def _(in_features):
+    layer = nn.Linear(in_features, 6)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+@localisation_head.mistake("the identity, row by row, is 1 0 0 | 0 1 0: yours is (1, 0, 0, 1, 0, 0)")
+def _(in_features):
+    layer = nn.Linear(in_features, 6)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor([1.0, 0, 0, 1, 0, 0]))
+    return layer
+
+
+@localisation_head.mistake("the bias is 1 everywhere; the identity is 1 0 0 | 0 1 0")
+def _(in_features):
+    layer = nn.Linear(in_features, 6)
+    nn.init.zeros_(layer.weight)
+    nn.init.ones_(layer.bias)
+    return layer
+
+
+@localisation_head.mistake("the layer starts at the identity and stays there: it must be allowed to learn")
+def _(in_features):
+    return _localisation_head(in_features).requires_grad_(False)
+
+
+def _transform_input(images, localisation):
+    theta = localisation(images)  # (B, 6)
+    grid = Affine().grid(theta, images.shape[2:])  # (B, H, W, 2)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+class _Looks(nn.Module):
+    """A localisation network small enough to see through: θ from the mean of each image's halves."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = theta_head(2, Affine())
+        with torch.no_grad():
+            self.head.weight.copy_(torch.linspace(-0.5, 0.6, 12).view(6, 2))
+
+    def forward(self, images):
+        return self.head(images.flatten(2).unflatten(2, (2, -1)).mean((1, 3)))
+
+
+def _observe_transformer(result, images, localisation):
+    if not isinstance(result, torch.Tensor):
+        raise TypeError(f"expected the transformed images as a tensor, got a {type(result).__name__}")
+    weights = torch.linspace(-1, 1, result.numel(), dtype=result.dtype).view(result.shape)
+    learned = torch.zeros_like(localisation.head.weight)
+    if result.requires_grad:
+        found = torch.autograd.grad((result * weights).sum(), localisation.head.weight, allow_unused=True)[0]
+        learned = learned if found is None else found
+    return {"the transformed images": result, "the gradient that reaches the localisation network": learned}
+
+
+transform_input = Build(
+    "transform_input",
+    "03",
+    _transform_input,
+    cases=lambda: [(torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(5)), _Looks())],
+    hints=(
+        "Three lines, one for each component: θ from the images, a grid from θ, images from the grid.",
+        "The grid has the size of the images: images.shape[2:].",
+        "Affine().grid(theta, size) and F.grid_sample(images, grid, align_corners=False).",
+    ),
+    success="Yes: three lines, and the gradient finds its way back through all of them.",
+    observe=_observe_transformer,
+)
+
+
+@transform_input.mistake("the images come back as they were: sample them at the grid")
+def _(images, localisation):
+    return images
+
+
+@transform_input.mistake(
+    "the pictures are right, but no gradient reaches the localisation network: no detach, no .data"
+)
+def _(images, localisation):
+    return _transform_input(images, lambda x: localisation(x).detach())
+
+
+@transform_input.mistake("the grid is made with align_corners=True and sampled with False")
+def _(images, localisation):
+    grid = Affine().grid(localisation(images), images.shape[2:], align_corners=True)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+@transform_input.mistake("height and width have changed places: images.shape[2:] is (H, W)")
+def _(images, localisation):
+    return warp(images, localisation(images), output_size=images.shape[:1:-1])
+
+
+@transform_input.mistake("F.grid_sample interpolates between pixels unless it is told mode='nearest': take that away")
+def _(images, localisation):
+    grid = Affine().grid(localisation(images), images.shape[2:])
+    return nn.functional.grid_sample(images, grid, mode="nearest", align_corners=False)
+
+
+@transform_input.mistake("outside the images is 0 here, the default; yours repeats the border")
+def _(images, localisation):
+    return warp(images, localisation(images), padding_mode="border")
+
+
+def _classify(images, transformer, classifier):
+    return classifier(transformer(images))
+
+
+classify = Build(
+    "classify",
+    "03",
+    _classify,
+    cases=lambda: [
+        (
+            torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(6)),
+            lambda x: warp(x, torch.tensor([[0.5, -0.2, 0.1, 0.3, 0.7, -0.2]]).expand(len(x), -1)),
+            lambda x: torch.stack((x.mean((1, 2, 3)), x[:, 0, 1, 1]), dim=1),
+        )
+    ],
+    hints=(
+        "Nothing crashes, and the network even learns. What does the classifier look at?",
+        "Follow the name `transformed` from where it is made to where it is used.",
+    ),
+    success="Yes. Now the classifier sees what the transformer did, and the transformer hears what that was worth.",
+)
+
+
+@classify.as_given
+@classify.mistake("the classifier is still given the images as they were; the transformed ones are made and forgotten")
+def _(images, transformer, classifier):
+    transformer(images)
+    return classifier(images)
+
+
+@classify.mistake("the images are transformed twice")
+def _(images, transformer, classifier):
+    return classifier(transformer(transformer(images)))
+
+
+@classify.mistake("these are the transformed images: the classifier has not seen them yet")
+def _(images, transformer, classifier):
+    return transformer(images)

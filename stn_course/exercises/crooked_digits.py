@@ -1,0 +1,181 @@
+"""The exercises of notebook 05: poses, fair tests, and a training that collapses."""
+
+import math
+
+import torch
+
+from stn_course.algebra import compose
+from stn_course.exercises.exercise import Build
+
+_THETAS = ((0.8, -0.6, 0.1, 0.6, 0.8, -0.3), (1.3, 0.2, 0.4, -0.1, 1.2, 0.2), (0.5, 0.0, 0.3, 0.0, 0.5, -0.2))
+
+
+def _straighten(theta):
+    matrix = torch.cat((theta, torch.tensor([0, 0, 1.0]).to(theta))).view(3, 3)
+    return torch.linalg.inv(matrix)[:2].flatten()
+
+
+straighten = Build(
+    "straighten",
+    "05",
+    _straighten,
+    cases=lambda: [(torch.tensor(theta),) for theta in _THETAS],
+    hints=(
+        "Warped by θ and then by your answer, the digit has to be where it was: which θ is 'where it was'?",
+        "The product of the two matrices has to be the identity.",
+        "A 2×3 matrix has no inverse. Add the row (0, 0, 1), invert, take the row off.",
+    ),
+    success="Yes. This is what the transformer has to find, from the picture alone.",
+    observe=lambda result, theta: {"your θ": result},
+)
+
+
+@straighten.mistake("−θ is not the inverse of θ: it turns the picture by half a circle")
+def _(theta):
+    return -theta
+
+
+@straighten.mistake("one by each number is not the inverse of a matrix")
+def _(theta):
+    return torch.where(theta == 0, 0, 1 / theta)
+
+
+@straighten.mistake("only the shift was turned round; scale and rotation have to be undone too")
+def _(theta):
+    return theta * torch.tensor([1, 1, -1, 1, 1, -1])
+
+
+@straighten.mistake("the shift has to be undone as well, after it was scaled and turned: invert the whole 3×3 matrix")
+def _(theta):
+    inverse = torch.linalg.inv(theta.view(2, 3)[:, :2])
+    return torch.cat((inverse, theta.view(2, 3)[:, 2:]), dim=1).flatten()
+
+
+@straighten.mistake("the shift is undone in the wrong units: it was made before scale and rotation were undone")
+def _(theta):
+    inverse = torch.linalg.inv(theta.view(2, 3)[:, :2])
+    return torch.cat((inverse, -theta.view(2, 3)[:, 2:]), dim=1).flatten()
+
+
+@straighten.mistake("the transpose undoes a rotation, but not a scale")
+def _(theta):
+    linear = theta.view(2, 3)[:, :2].T
+    return torch.cat((linear, -linear @ theta.view(2, 3)[:, 2:]), dim=1).flatten()
+
+
+@straighten.mistake("that does it once more instead of undoing it")
+def _(theta):
+    return compose(theta[None], theta[None])[0]
+
+
+def _angle(theta):
+    return math.degrees(math.atan2(theta[3], theta[0]))
+
+
+def _turns() -> list[tuple]:
+    made = []
+    for degrees, scale in ((30.0, 1.0), (-50.0, 0.8), (130.0, 1.4), (-100.0, 0.7)):
+        cos, sin = (scale * f(math.radians(degrees)) for f in (math.cos, math.sin))
+        made.append((torch.tensor([cos, -sin, 0.2, sin, cos, -0.1], dtype=torch.float64),))
+    return made
+
+
+angle = Build(
+    "angle",
+    "05",
+    _angle,
+    cases=_turns,
+    hints=(
+        "θ = [[s cos φ, −s sin φ, …], [s sin φ, s cos φ, …]]: which two of the six tell the angle and not the scale?",
+        "Their quotient is tan φ. But the quotient alone cannot tell 130° from −50°.",
+        "math.atan2(y, x) can; math.degrees makes degrees of it.",
+    ),
+    success="Yes, all the way round, and whatever the scale.",
+)
+
+
+@angle.mistake("that is in radians; expected degrees")
+def _(theta):
+    return math.atan2(theta[3], theta[0])
+
+
+@angle.mistake("the sign is wrong: sin φ stands in the second row, −sin φ in the first")
+def _(theta):
+    return -_angle(theta)
+
+
+@angle.mistake("math.atan knows only the quotient, and cannot tell an angle from the one opposite: use math.atan2")
+def _(theta):
+    return math.degrees(math.atan(theta[3] / theta[0]))
+
+
+@angle.mistake("math.acos forgets the sign, and θ's first number has the scale in it: use math.atan2 of two of them")
+def _(theta):
+    return math.degrees(math.acos(max(-1, min(1, theta[0]))))
+
+
+@angle.mistake("math.asin cannot tell 130° from 50°, and θ's numbers have the scale in them: use math.atan2 of two")
+def _(theta):
+    return math.degrees(math.asin(max(-1, min(1, theta[3]))))
+
+
+@angle.mistake("math.atan2 takes y first, then x: the sine, then the cosine")
+def _(theta):
+    return math.degrees(math.atan2(theta[0], theta[3]))
+
+
+def _shared(train, test):
+    known = {image.numpy().tobytes() for image in train}
+    return sum(image.numpy().tobytes() in known for image in test)
+
+
+def _splits() -> list[tuple]:
+    images = torch.randint(0, 256, (9, 1, 4, 4), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
+    images[:, :, 0] = 0  # as in most pictures, the margin is black
+    return [
+        (torch.cat((images[:5], images[1:2], images[1:2])), images[[3, 7, 8, 3, 1]]),
+        (images[:4], images[4:]),
+        (images[:3], images[:3]),
+    ]
+
+
+shared = Build(
+    "shared",
+    "05",
+    _shared,
+    cases=_splits,
+    hints=(
+        "Every test image has to be looked for among *all* training images, wherever it stands there.",
+        "A set answers 'is it in there?' at once. Tensors cannot be put into a set by what they hold; bytes can: "
+        "image.numpy().tobytes().",
+    ),
+    success="Yes. One line, and it should stand in every project.",
+)
+
+
+@shared.mistake("an image may stand at another place in the other split: compare each with all, not with its neighbour")
+def _(train, test):
+    n = min(len(train), len(test))
+    return (train[:n] == test[:n]).flatten(1).all(1).sum()
+
+
+@shared.mistake("one equal pixel does not make an equal image: the margins are black in nearly all of them")
+def _(train, test):
+    return (train[:, None] == test[None]).flatten(2).any(2).any(0).sum()
+
+
+@shared.mistake("this counts pairs, or training images; expected how many *test* images are known")
+def _(train, test):
+    known = {image.numpy().tobytes() for image in test}
+    return sum(image.numpy().tobytes() in known for image in train)
+
+
+@shared.mistake("a tensor is found in a set only if it is the very same object: put its bytes in, .numpy().tobytes()")
+def _(train, test):
+    known = set(train)
+    return sum(image in known for image in test)
+
+
+@shared.mistake("an image that is there twice counts twice: expected how many of the test images, not how many kinds")
+def _(train, test):
+    return len({image.numpy().tobytes() for image in train} & {image.numpy().tobytes() for image in test})

@@ -1,0 +1,277 @@
+"""An exercise: hints one after the other, a check that names the likely mistake, a solution.
+
+A check does to a learner's function what a teacher would: it tries cases that tell the usual wrong answers apart,
+compares what comes out with the solution, and if they differ asks which known mistake would have given just that. A
+mistake is therefore written down as the code that makes it, with the sentence that a teacher would say.
+"""
+
+import copy
+import inspect
+import linecache
+import textwrap
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stn_course.exercises.notes import note
+from stn_course.transforms import describe
+
+TOLERANCE = 1e-4
+RIGHT, WRONG, ERROR, NOT_ATTEMPTED = "right", "wrong", "error", "not attempted"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: `status` is "right", "wrong", "error" (the learner's code raised) or "not attempted"."""
+
+    status: str
+    message: str
+
+
+class Exercise:
+    """What all exercises can do: `.hint()`, `.check(answer)`, `.solution()`.
+
+    Attributes:
+        name: of the exercise, as the course's progress lists it.
+        notebook: the number of its notebook, "01".
+        hints: from a nudge to nearly the answer.
+    """
+
+    def __init__(self, name: str, notebook: str, hints: tuple[str, ...]):
+        self.name, self.notebook, self.hints = name, notebook, hints
+        self._hints_given = 0
+
+    def hint(self) -> None:
+        """Print the next hint."""
+        if self._hints_given == len(self.hints):
+            print("That was the last hint. .solution() shows one way to do it.")
+            return
+        self._hints_given += 1
+        print(f"Hint {self._hints_given} of {len(self.hints)}: {self.hints[self._hints_given - 1]}")
+
+    def check(self, answer: object) -> None:
+        """Print what is right or wrong with an answer, and note it in the learner's progress."""
+        verdict = self.evaluate(answer)
+        mark = {RIGHT: "✓", WRONG: "✗", ERROR: "✗", NOT_ATTEMPTED: "○"}[verdict.status]
+        print(f"{mark} {self.name}: {verdict.message}")
+        if verdict.status != NOT_ATTEMPTED:
+            note(self.name, verdict.status == RIGHT, verdict.message)
+
+    def evaluate(self, answer: object) -> Verdict:
+        """What `check` prints, without printing or noting it."""
+        raise NotImplementedError
+
+    def solution(self) -> None:
+        """Print one way to do it."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{self.name}: .hint(), .check(your answer), .solution()"
+
+
+class Question(Exercise):
+    """An exercise whose answer is a number, or one of several words.
+
+    Args:
+        answer: the right one.
+        why: what is said when it was given.
+        mistakes: wrong answers, and what is said to each.
+        tolerance: by how much a number may be off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        notebook: str,
+        answer: float | str,
+        why: str,
+        mistakes: dict[float | str, str],
+        hints: tuple[str, ...],
+        tolerance: float = 1e-6,
+    ):
+        super().__init__(name, notebook, hints)
+        self.answer, self.why, self.mistakes, self.tolerance = answer, why, mistakes, tolerance
+
+    def evaluate(self, answer: object) -> Verdict:
+        if answer is None or answer is ...:
+            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+        try:
+            given = self._read(answer)
+        except (TypeError, ValueError):
+            kind = "a word" if isinstance(self.answer, str) else "a number"
+            return Verdict(WRONG, f"expected {kind}, got {describe(answer)}")
+        if self._same(given, self.answer):
+            return Verdict(RIGHT, self.why)
+        for wrong, message in self.mistakes.items():
+            if self._same(given, wrong):
+                return Verdict(WRONG, message)
+        return Verdict(WRONG, f"{answer} is not it. .hint() helps.")
+
+    def solution(self) -> None:
+        print(f"{self.answer}. {self.why}")
+
+    def _read(self, answer: object) -> float | str:
+        if isinstance(self.answer, str):
+            if not isinstance(answer, str):
+                raise TypeError
+            return answer.strip().lower()
+        if isinstance(answer, bool):
+            raise TypeError
+        return float(answer)
+
+    def _same(self, a: float | str, b: float | str) -> bool:
+        return a == b if isinstance(self.answer, str) else abs(a - b) <= self.tolerance
+
+
+class Build(Exercise):
+    """An exercise whose answer is a function.
+
+    Args:
+        solution: the reference, whose arguments' names stand in messages.
+        cases: makes the arguments of each call; chosen so that the mistakes below give something else.
+        observe: (result, *arguments) → what is compared, by name; the result itself if None. Its errors count as the
+            learner's.
+        success: what is said to a right answer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        notebook: str,
+        solution: Callable,
+        cases: Callable[[], list[tuple]],
+        hints: tuple[str, ...],
+        success: str,
+        observe: Callable[..., dict[str, object]] | None = None,
+    ):
+        super().__init__(name, notebook, hints)
+        self.reference, self.cases, self.success = solution, cases, success
+        self.observe = observe or (lambda result, *arguments: {"": result})
+        self.mistakes: list[tuple[Callable, str]] = []
+        self.given: Callable | None = None
+
+    def mistake(self, message: str) -> Callable[[Callable], Callable]:
+        """Note a typical wrong answer, and what is said to it."""
+
+        def keep(function: Callable) -> Callable:
+            self.mistakes.append((function, message))
+            return function
+
+        return keep
+
+    def as_given(self, function: Callable) -> Callable:
+        """Note the code that a learner is asked to mend: unchanged, it is not an attempt."""
+        self.given = function
+        return function
+
+    def evaluate(self, answer: object) -> Verdict:
+        if answer is None or answer is ...:
+            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+        names = list(inspect.signature(self.reference).parameters)
+        if not callable(answer):
+            return Verdict(WRONG, f"expected a function of ({', '.join(names)}), got {describe(answer)}")
+        cases = self.cases()
+        try:
+            inspect.signature(answer).bind(*cases[0])
+        except TypeError:
+            return Verdict(
+                WRONG, f"expected a function of ({', '.join(names)}), got {_name(answer)}{inspect.signature(answer)}"
+            )
+        except ValueError:  # a built-in that does not tell its arguments
+            pass
+        try:
+            results = [self._results(answer, case) for case in cases]
+        except NotImplementedError:
+            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+        except Exception as error:
+            return Verdict(ERROR, _as_theirs(error, answer))
+        if all(result is None for result in results):
+            return Verdict(NOT_ATTEMPTED, "not attempted yet (your function returns None)")
+        expected = [self._results(self.reference, case) for case in cases]
+        problems = [_difference(mine, theirs) for mine, theirs in zip(expected, results)]
+        if not any(problems):
+            return Verdict(RIGHT, self.success)
+        if self.given is not None and self._gives(self.given, cases, results):
+            return Verdict(NOT_ATTEMPTED, "not attempted yet (it still does what it did)")
+        for function, message in self.mistakes:
+            if self._gives(function, cases, results):
+                return Verdict(WRONG, message)
+        case, problem = next((case, problem) for case, problem in zip(cases, problems) if problem)
+        arguments = ", ".join(f"{name}={_short(value)}" for name, value in zip(names, case))
+        return Verdict(WRONG, f"{_name(answer)}({arguments}): {problem}")
+
+    def solution(self) -> None:
+        source = textwrap.dedent(inspect.getsource(self.reference)).rstrip()
+        print(source.replace(f"def {self.reference.__name__}(", f"def {self.name}(", 1))
+
+    def _results(self, function: Callable, case: tuple) -> dict[str, object] | None:
+        arguments = copy.deepcopy(case)
+        torch.manual_seed(0)  # whoever draws numbers draws the same
+        result = function(*arguments)
+        return None if result is None else self.observe(result, *arguments)
+
+    def _gives(self, function: Callable, cases: list[tuple], results: list) -> bool:
+        try:
+            return not any(_difference(self._results(function, case), seen) for case, seen in zip(cases, results))
+        except Exception:  # a mistake that raises was not made by code that did not
+            return False
+
+
+def _difference(expected: dict[str, object] | None, got: dict[str, object] | None) -> str | None:
+    """What is wrong with what was observed, in words; None if nothing is."""
+    if expected is None or got is None:
+        return None if expected is got else "expected a result, got None"
+    for name, want in expected.items():
+        what = f"{name}: " if name else ""
+        value, want = got[name], _tensor(want)
+        try:
+            value = _tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            return f"{what}expected {_short(want)}, got {_short(value)}"
+        if value.shape != want.shape:
+            return f"{what}expected shape {tuple(want.shape)}, got {tuple(value.shape)}"
+        off = ~torch.isclose(value, want, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        if off.any():
+            if want.numel() <= 8:
+                return f"{what}expected {_numbers(want)}, got {_numbers(value)}"
+            place = tuple(off.nonzero()[0].tolist())
+            return f"{what}expected {want[place]:.4g} at {list(place)}, got {value[place]:.4g}"
+    return None
+
+
+def _tensor(value: object) -> Tensor:
+    """Tensors, arrays, numbers, and lists or tuples of them, as float64: precision is not what is asked for."""
+    if isinstance(value, list | tuple):
+        return torch.stack([_tensor(each) for each in value])
+    return torch.as_tensor(value).detach().double().cpu()
+
+
+def _numbers(value: Tensor) -> str:
+    rounded = torch.round(value, decimals=4) + 0.0  # no -0
+    return str(rounded.tolist())
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Tensor):
+        return _numbers(value) if value.numel() <= 8 else f"a tensor of shape {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__name__}"
+
+
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _as_theirs(error: Exception, answer: Callable) -> str:
+    """The exception, and the line of the learner's that it came from."""
+    said = f"your code raised {type(error).__name__}: {error}"
+    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if frame.filename == file]
+    if not theirs:
+        return said
+    line = linecache.getline(theirs[-1].filename, theirs[-1].lineno).strip() or theirs[-1].line or ""
+    return f"{said}\n  in line {theirs[-1].lineno} of {theirs[-1].name}:  {line}".rstrip()

@@ -1,0 +1,275 @@
+"""The exercises of notebook 02: values between pixels, and their gradients."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from stn_course.exercises.exercise import Build, Question
+from stn_course.sampling import bilinear_sample, nearest_sample
+from stn_course.transforms import Affine
+
+
+def _pixel(image, row, column):
+    height, width = image.shape
+    return image[row, column] if 0 <= row < height and 0 <= column < width else image.new_zeros(())
+
+
+def _bilinear_at(image, x, y):
+    def pixel(row, column):
+        inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
+        return image[row, column] if inside else 0.0
+
+    left, top = math.floor(x), math.floor(y)
+    right, down = x - left, y - top  # how far past the upper left neighbour
+    upper = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
+    lower = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
+    return (1 - down) * upper + down * lower
+
+
+def _image() -> torch.Tensor:
+    return torch.rand(3, 5, generator=torch.Generator().manual_seed(2))
+
+
+def _points() -> list[tuple]:
+    return [(_image(), x, y) for x, y in ((1.25, 0.5), (3.9, 1.2), (2.0, 1.0), (0.3, 1.8), (4.6, 2.3), (-0.4, 0.7))]
+
+
+bilinear_at = Build(
+    "bilinear_at",
+    "02",
+    _bilinear_at,
+    cases=_points,
+    hints=(
+        "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1.",
+        "The nearer a pixel, the larger its weight: the left one gets 1 − (x − floor(x)).",
+        "Between the two upper ones first, then between the two lower ones, then between these two results. Pixels "
+        "that do not exist count as 0.",
+    ),
+    success="Yes, at the edge and beyond it too.",
+)
+
+
+@bilinear_at.mistake("x and y have changed places: x counts columns, y counts rows, and image[row, column]")
+def _(image, x, y):
+    return _bilinear_at(image.T, x, y)
+
+
+@bilinear_at.mistake("this is the nearest pixel's value; expected a mean of four, weighted by how near they are")
+def _(image, x, y):
+    return _pixel(image, math.floor(y + 0.5), math.floor(x + 0.5))
+
+
+@bilinear_at.mistake("the weights are the wrong way round: the *nearer* pixel counts more")
+def _(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    return _bilinear_at(image, left + 1 - (x - left), top + 1 - (y - top))
+
+
+@bilinear_at.mistake("outside the image a pixel counts as 0; yours repeats the border")
+def _(image, x, y):
+    bordered = F.pad(image[None, None], (2, 2, 2, 2), mode="replicate")[0, 0]
+    return _bilinear_at(bordered, x + 2, y + 2)
+
+
+@bilinear_at.mistake("a point outside is not black all at once: it still lies within reach of the border's pixels")
+def _(image, x, y):
+    height, width = image.shape
+    return _bilinear_at(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
+
+
+@bilinear_at.mistake("left of the image int(x) rounds towards 0; math.floor(x) rounds down")
+def _(image, x, y):
+    left, top = int(x), int(y)
+    a, b = x - left, y - top
+    upper = (1 - a) * _pixel(image, top, left) + a * _pixel(image, top, left + 1)
+    lower = (1 - a) * _pixel(image, top + 1, left) + a * _pixel(image, top + 1, left + 1)
+    return (1 - b) * upper + b * lower
+
+
+@bilinear_at.mistake("image[-1] is the *last* row in Python, not a row outside: test for it")
+def _(image, x, y):
+    def pixel(row, column):
+        return image[row, column] if row < image.shape[0] and column < image.shape[1] else 0.0
+
+    left, top = math.floor(x), math.floor(y)
+    a, b = x - left, y - top
+    upper = (1 - a) * pixel(top, left) + a * pixel(top, left + 1)
+    return (1 - b) * upper + b * ((1 - a) * pixel(top + 1, left) + a * pixel(top + 1, left + 1))
+
+
+def _bilinear_image(images, grid):
+    B, C, H, W = images.shape
+    x, y = ((grid[..., i] + 1) * n / 2 - 0.5 for i, n in ((0, W), (1, H)))  # in pixels, (B, H', W')
+    left, top = x.floor(), y.floor()
+    sampled = 0
+    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
+            inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
+            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()  # (B, H', W')
+            index = index.flatten(1)[:, None].expand(-1, C, -1)
+            pixels = images.flatten(2).gather(2, index).unflatten(2, grid.shape[1:3])  # (B, C, H', W')
+            sampled = sampled + pixels * (inside * row_weight * column_weight)[:, None]
+    return sampled
+
+
+bilinear_image = Build(
+    "bilinear_image",
+    "02",
+    _bilinear_image,
+    cases=lambda: [
+        (
+            torch.rand(2, 2, 4, 5, generator=torch.Generator().manual_seed(3)),
+            Affine().grid(torch.tensor([[0.8, -0.6, 0.1, 0.5, 0.7, -0.3], [1.3, 0.2, 0.4, -0.1, 1.2, 0.2]]), (3, 6)),
+        )
+    ],
+    hints=(
+        "First to pixels: the edges −1 and 1 lie half a pixel outside the outermost centres, x ↦ ((x + 1) W − 1) / 2.",
+        "The four neighbours' rows and columns are tensors of the grid's shape. Clamp them, look the pixels up, and "
+        "let those that are not inside count nothing.",
+        "images.flatten(2).gather(2, index) looks up flat indices row · W + column; index needs a channel axis, "
+        "expanded to C.",
+    ),
+    success="Yes: what F.grid_sample gives, from your own hand.",
+)
+
+
+@bilinear_image.mistake("the grid's last axis is (x, y); yours is read as (y, x)")
+def _(images, grid):
+    return bilinear_sample(images, grid.flip(-1))
+
+
+@bilinear_image.mistake("your ±1 are the centres of the border pixels; here they are the edges (align_corners=False)")
+def _(images, grid):
+    return bilinear_sample(images, grid, align_corners=True)
+
+
+@bilinear_image.mistake("this is nearest-neighbour sampling; expected a mean of four, weighted by how near they are")
+def _(images, grid):
+    return nearest_sample(images, grid)
+
+
+@bilinear_image.mistake("outside the image a pixel counts as 0; yours repeats the border")
+def _(images, grid):
+    return bilinear_sample(images, grid, padding_mode="border")
+
+
+@bilinear_image.mistake("the grid is still normalised: a point at x = −1 is not at pixel −1")
+def _(images, grid):
+    extent = torch.tensor([images.shape[3], images.shape[2]])
+    return bilinear_sample(images, (2 * grid + 1) / extent - 1)
+
+
+@bilinear_image.mistake("half a pixel is missing: the centre of the first pixel lies at 0, its edge at −0.5")
+def _(images, grid):
+    extent = torch.tensor([images.shape[3], images.shape[2]])
+    return bilinear_sample(images, grid + 1 / extent)
+
+
+def _gradient_at(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    right, down = x - left, y - top
+    a, b = image[top, left], image[top, left + 1]
+    c, d = image[top + 1, left], image[top + 1, left + 1]
+    return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
+
+
+gradient_at = Build(
+    "gradient_at",
+    "02",
+    _gradient_at,
+    cases=lambda: [(_image(), x, y) for x, y in ((1.25, 0.5), (3.9, 1.2), (0.3, 0.8))],
+    hints=(
+        "Write the value as a function of x alone: on either side of it are two columns, and a straight line between.",
+        "The slope along x in the upper row is (right − left). It counts as much as the upper row does.",
+        "∂V/∂x = (1 − down)(b − a) + down (d − c), and ∂V/∂y is its mirror image.",
+    ),
+    success="Yes. That is equation 7, and it is all that θ ever hears of the image.",
+    observe=lambda result, image, x, y: {"∂V/∂x": result[0], "∂V/∂y": result[1]},
+)
+
+
+@gradient_at.mistake("∂V/∂x and ∂V/∂y have changed places")
+def _(image, x, y):
+    return _gradient_at(image, x, y)[::-1]
+
+
+@gradient_at.mistake("the sign is wrong: the slope along x is right minus left, along y it is lower minus upper")
+def _(image, x, y):
+    return tuple(-each for each in _gradient_at(image, x, y))
+
+
+@gradient_at.mistake("both rows count, not the upper one alone: each by its weight")
+def _(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    return image[top, left + 1] - image[top, left], image[top + 1, left] - image[top, left]
+
+
+@gradient_at.mistake("the weights belong to the *other* axis: along x the rows are weighted by y")
+def _(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    a, b, c, d = image[top, left], image[top, left + 1], image[top + 1, left], image[top + 1, left + 1]
+    right, down = x - left, y - top
+    return (1 - right) * (b - a) + right * (d - c), (1 - down) * (c - a) + down * (d - b)
+
+
+@gradient_at.mistake("this is a gradient in normalised coordinates; the exercise counts x and y in pixels")
+def _(image, x, y):
+    along_x, along_y = _gradient_at(image, x, y)
+    return along_x * image.shape[1] / 2, along_y * image.shape[0] / 2
+
+
+nearest_gradient = Question(
+    "nearest_gradient",
+    "02",
+    answer=0,
+    why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
+    mistakes={
+        0.3: "That is the bilinear sampler's answer: the difference of the two pixels. Which pixels does nearest ask?",
+        -0.3: "That is the bilinear sampler's answer, with the wrong sign. Which pixels does nearest ask?",
+        0.5: "That is a pixel's value. The question was how it changes with x.",
+    },
+    hints=("What does the nearest sampler give at x = 3.2, at 3.3, at 3.4?",),
+)
+
+
+def _aligned(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+aligned = Build(
+    "aligned",
+    "02",
+    _aligned,
+    cases=lambda: [
+        (
+            torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(4)),
+            torch.tensor([[1.0, 0, 0, 0, 1, 0], [0.8, -0.6, 0.1, 0.5, 0.7, -0.3]]),
+        )
+    ],
+    hints=(
+        "Warp by the identity and compare with the image: the same?",
+        "Two functions take align_corners. They have to agree, and the course's convention is False.",
+    ),
+    success="Yes: grid and sampler mean the same by ±1, and the identity is the identity.",
+)
+
+
+@aligned.as_given
+@aligned.mistake("the grid is made with align_corners=True and sampled with False")
+def _(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+@aligned.mistake("now it is the other way round: the grid is made with False and sampled with True")
+def _(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=True)
+
+
+@aligned.mistake("both agree, on True. The course's convention is False")
+def _(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, align_corners=True)

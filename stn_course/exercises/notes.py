@@ -1,0 +1,50 @@
+"""Which exercises a learner has solved: a small file beside the notebooks, which outlives the kernel."""
+
+import json
+import os
+from pathlib import Path
+
+from stn_course.files import atomic_write, lock
+
+FILE = "stn_course_progress.json"
+
+
+def notes_file() -> Path:
+    """The file that STN_COURSE_PROGRESS names, else one in the working folder."""
+    return Path(os.environ.get("STN_COURSE_PROGRESS") or FILE)
+
+
+def read(path: Path | None = None) -> dict[str, dict]:
+    """What is known of each exercise that was tried: whether it was ever solved, tries up to then, what was said last.
+
+    A file that cannot be read as such is put aside, with ".damaged" behind its name, and this is said.
+    """
+    path = notes_file() if path is None else path
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            str(name): {"solved": bool(entry["solved"]), "tries": int(entry["tries"]), "said": str(entry["said"])}
+            for name, entry in known.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        aside = path.with_name(path.name + ".damaged")
+        os.replace(path, aside)
+        print(f"{path} does not hold the progress of this course ({error!r}); it was put aside as {aside.name}.")
+        return {}
+
+
+def note(name: str, solved: bool, said: str) -> None:
+    """Add a try. What was solved once stays solved. Where nothing can be written, that is said, and nothing raised."""
+    path = notes_file()
+    try:
+        with lock(path, f"noting progress in {path}"):
+            known = read(path)
+            entry = known.get(name, {"solved": False, "tries": 0})
+            if not entry["solved"]:
+                known[name] = {"solved": solved, "tries": entry["tries"] + 1, "said": said}
+                with atomic_write(path) as part:
+                    part.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"(Your progress could not be noted in {path}: {error.strerror or error}.)")
