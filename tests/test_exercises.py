@@ -164,6 +164,22 @@ def test_an_exception_is_shown_as_the_learners_with_its_line(exercise):
     assert "of with_a_slip:  return nothing[3]" in verdict.message
 
 
+def test_of_several_lines_of_the_learners_the_innermost_is_shown():
+    def helper():
+        return 1 / 0
+
+    def answer(first, then):
+        return helper()
+
+    assert "of helper:  return 1 / 0" in exercises.compose.evaluate(answer).message
+
+
+def test_a_check_leaves_the_learners_random_numbers_alone():
+    before = torch.get_rng_state()
+    exercises.localisation_head.evaluate(nn.Linear)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
 def test_what_is_no_function_or_takes_other_arguments_is_told_what_was_expected(exercise):
     assert "expected a function of (" in exercise.evaluate(torch.zeros(2, 3)).message
