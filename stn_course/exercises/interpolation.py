@@ -225,11 +225,11 @@ nearest_gradient = Question(
     answer=0,
     why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
     mistakes={
-        0.3: "That is the bilinear sampler's answer: the difference of the two pixels. Which pixels does nearest ask?",
-        -0.3: "That is the bilinear sampler's answer, with the wrong sign. Which pixels does nearest ask?",
-        0.5: "That is a pixel's value. The question was how it changes with x.",
+        -0.4: "That is the bilinear sampler's answer, right pixel minus left one. Which pixel does nearest ask?",
+        0.4: "That is the bilinear sampler's answer, with the wrong sign. Which pixel does nearest ask?",
+        0.9: "That is the value. The question was how it changes with x.",
     },
-    hints=("What does the nearest sampler give at x = 3.2, at 3.3, at 3.4?",),
+    hints=("What does the nearest sampler give at x = 3.2, at x = 3.3, at x = 3.4?",),
 )
 
 
