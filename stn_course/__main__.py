@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stn_course import exercises, experiments
 from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
-from stn_course.exercises.notes import FILE
+from stn_course.exercises.notes import FILE, notes_file
 from stn_course.training import evaluate
 
 LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
@@ -106,22 +106,29 @@ def _results(arguments: argparse.Namespace) -> int:
 
 
 def _progress(arguments: argparse.Namespace) -> int:
-    folders = [Path(arguments.folder)] if arguments.folder else [Path(), Path("my-notebooks")]
-    if arguments.folder and not folders[0].is_dir():
+    if arguments.folder and not Path(arguments.folder).is_dir():
         raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
-    kept = [folder / FILE for folder in folders if (folder / FILE).exists()]
-    exercises.progress(path=kept[0] if kept else None)
+    path = Path(arguments.folder) / FILE if arguments.folder else notes_file()
+    if not arguments.folder and not path.exists():
+        path = Path("my-notebooks") / FILE  # where `make lab` has put the learner's
+    exercises.progress(path=path)
     return 0
 
 
 def _grade(arguments: argparse.Namespace) -> int:
+    status = 0
     for notebook in arguments.notebooks:
-        found = exercises.grade(notebook)
+        try:
+            found = exercises.grade(notebook)
+        except (ValueError, OSError) as error:  # one bad notebook does not keep the others from being graded
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            status = 1
+            continue
         print(f"{notebook}: {sum(bool(entry and entry['solved']) for entry in found.values())} of {len(found)} solved")
         for name, entry in found.items():
             said = "○ not attempted" if entry is None else f"{'✓' if entry['solved'] else '✗'} {entry['said']}"
             print(f"  {name:<20}{said}")
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ def progress(notebook: str = "", path: Path | None = None) -> None:
     Args:
         notebook: only those of the notebook whose number it is: "01".
         path: the file that progress is kept in, if it is not the usual one.
+
+    Example:
+        >>> progress("04", Path("nowhere.json"))
+        04  ○ features
+        04  ○ undo_normalise
+        04  ○ black_outside
+        04  ○ count_parameters
+        0 of 4 solved
     """
     known = read(path)
     chosen = [exercise for exercise in EXERCISES.values() if exercise.notebook.startswith(notebook)]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from stn_course.exercises.exercise import Build, Question
-from stn_course.spatial_transformer import theta_head, warp
+from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine
 
 head_size = Question(
@@ -31,12 +31,11 @@ def _localisation_head(in_features):
 
 
 def _observe_head(layer, in_features):
-    if not isinstance(layer, nn.Module):
-        raise TypeError(f"expected a layer, such as nn.Linear, got a {type(layer).__name__}")
     features = torch.randn(3, in_features, generator=torch.Generator().manual_seed(0))
-    dtype = next(layer.parameters()).dtype
-    learning = [float(p.requires_grad) for p in layer.parameters()]
-    return {"θ of three feature vectors": layer(features.to(dtype)), "what can learn (1 = yes)": learning}
+    parameters = list(layer.parameters())
+    learning = [float(parameter.requires_grad) for parameter in parameters]
+    theta = layer(features.to(parameters[0].dtype))
+    return {"θ of three feature vectors": theta, "what can learn (1 = yes)": learning}
 
 
 localisation_head = Build(
@@ -51,7 +50,16 @@ localisation_head = Build(
     ),
     success="Yes: whatever the features say, the transformer starts by passing its input through.",
     observe=_observe_head,
+    gives="a layer (B, in_features) → (B, 6), such as nn.Linear",
 )
+
+
+def _head(in_features, bias):
+    layer = nn.Linear(in_features, 6)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor(bias))
+    return layer
 
 
 @localisation_head.mistake("the weights are still random, so θ starts at random places: set them to 0")
@@ -69,27 +77,17 @@ def _(in_features):
 
 @localisation_head.mistake("θ = 0 sends every output point to the picture's centre: the bias has to be the identity")
 def _(in_features):
-    layer = nn.Linear(in_features, 6)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+    return _head(in_features, [0.0] * 6)
 
 
 @localisation_head.mistake("the identity, row by row, is 1 0 0 | 0 1 0: yours is (1, 0, 0, 1, 0, 0)")
 def _(in_features):
-    layer = nn.Linear(in_features, 6)
-    nn.init.zeros_(layer.weight)
-    with torch.no_grad():
-        layer.bias.copy_(torch.tensor([1.0, 0, 0, 1, 0, 0]))
-    return layer
+    return _head(in_features, [1.0, 0, 0, 1, 0, 0])
 
 
 @localisation_head.mistake("the bias is 1 everywhere; the identity is 1 0 0 | 0 1 0")
 def _(in_features):
-    layer = nn.Linear(in_features, 6)
-    nn.init.zeros_(layer.weight)
-    nn.init.ones_(layer.bias)
-    return layer
+    return _head(in_features, [1.0] * 6)
 
 
 @localisation_head.mistake("the layer starts at the identity and stays there: it must be allowed to learn")
@@ -116,15 +114,17 @@ class _Looks(nn.Module):
         return self.head(images.flatten(2).unflatten(2, (2, -1)).mean((1, 3)))
 
 
-def _observe_transformer(result, images, localisation):
-    if not isinstance(result, torch.Tensor):
-        raise TypeError(f"expected the transformed images as a tensor, got a {type(result).__name__}")
+def _gradient(result, localisation):
+    """What reaches the localisation network when every number that came out pulls another way; 0 if nothing does."""
     weights = torch.linspace(-1, 1, result.numel(), dtype=result.dtype).view(result.shape)
-    learned = torch.zeros_like(localisation.head.weight)
-    if result.requires_grad:
-        found = torch.autograd.grad((result * weights).sum(), localisation.head.weight, allow_unused=True)[0]
-        learned = learned if found is None else found
-    return {"the transformed images": result, "the gradient that reaches the localisation network": learned}
+    head = localisation.head.weight
+    found = torch.autograd.grad((result * weights).sum(), head, allow_unused=True)[0] if result.requires_grad else None
+    return torch.zeros_like(head) if found is None else found
+
+
+def _observe_transformer(result, images, localisation):
+    reached = _gradient(result, localisation)
+    return {"the transformed images": result, "the gradient that reaches the localisation network": reached}
 
 
 transform_input = Build(
@@ -139,6 +139,7 @@ transform_input = Build(
     ),
     success="Yes: three lines, and the gradient finds its way back through all of them.",
     observe=_observe_transformer,
+    gives="the transformed images, a tensor (B, C, H, W)",
 )
 
 
@@ -177,7 +178,13 @@ def _(images, localisation):
 
 
 def _classify(images, transformer, classifier):
-    return classifier(transformer(images))
+    transformed = transformer(images)
+    return classifier(transformed)
+
+
+def _observe_classified(result, images, transformer, classifier):
+    reached = _gradient(result, transformer.localisation)
+    return {"the classifier's answer": result, "the gradient that reaches the transformer": reached}
 
 
 classify = Build(
@@ -187,8 +194,8 @@ classify = Build(
     cases=lambda: [
         (
             torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(6)),
-            lambda x: warp(x, torch.tensor([[0.5, -0.2, 0.1, 0.3, 0.7, -0.2]]).expand(len(x), -1)),
-            lambda x: torch.stack((x.mean((1, 2, 3)), x[:, 0, 1, 1]), dim=1),
+            SpatialTransformer(_Looks()),
+            lambda x: torch.stack((x.square().mean((1, 2, 3)), x[:, 0, 1, 1]), dim=1),
         )
     ],
     hints=(
@@ -196,14 +203,22 @@ classify = Build(
         "Follow the name `transformed` from where it is made to where it is used.",
     ),
     success="Yes. Now the classifier sees what the transformer did, and the transformer hears what that was worth.",
+    observe=_observe_classified,
+    gives="the classifier's answer, a tensor",
 )
 
 
 @classify.as_given
-@classify.mistake("the classifier is still given the images as they were; the transformed ones are made and forgotten")
 def _(images, transformer, classifier):
     transformer(images)
     return classifier(images)
+
+
+@classify.mistake(
+    "the answer is right, but the transformer does not hear of it, and cannot learn: no detach, no no_grad"
+)
+def _(images, transformer, classifier):
+    return classifier(transformer(images).detach())
 
 
 @classify.mistake("the images are transformed twice")
@@ -214,3 +229,8 @@ def _(images, transformer, classifier):
 @classify.mistake("these are the transformed images: the classifier has not seen them yet")
 def _(images, transformer, classifier):
     return transformer(images)
+
+
+@classify.mistake("the classifier sees the images as they were beside the transformed ones; give it the latter alone")
+def _(images, transformer, classifier):
+    return classifier(images) + classifier(transformer(images))

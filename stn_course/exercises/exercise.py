@@ -8,6 +8,7 @@ mistake is therefore written down as the code that makes it, with the sentence t
 import copy
 import inspect
 import linecache
+import math
 import textwrap
 import traceback
 from collections.abc import Callable
@@ -73,57 +74,49 @@ class Exercise:
 
 
 class Question(Exercise):
-    """An exercise whose answer is a number, or one of several words.
+    """An exercise whose answer is a number.
 
     Args:
         answer: the right one.
         why: what is said when it was given.
         mistakes: wrong answers, and what is said to each.
-        tolerance: by how much a number may be off.
+
+    Example:
+        >>> half = Question("half", "01", 0.5, "Yes.", {2: "The other way round."}, ("A hint.",))
+        >>> half.evaluate(2)
+        Verdict(status='wrong', message='The other way round.')
     """
 
     def __init__(
         self,
         name: str,
         notebook: str,
-        answer: float | str,
+        answer: float,
         why: str,
-        mistakes: dict[float | str, str],
+        mistakes: dict[float, str],
         hints: tuple[str, ...],
-        tolerance: float = 1e-6,
     ):
         super().__init__(name, notebook, hints)
-        self.answer, self.why, self.mistakes, self.tolerance = answer, why, mistakes, tolerance
+        self.answer, self.why, self.mistakes = answer, why, mistakes
 
     def evaluate(self, answer: object) -> Verdict:
         if answer is None or answer is ...:
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
         try:
-            given = self._read(answer)
-        except (TypeError, ValueError):
-            kind = "a word" if isinstance(self.answer, str) else "a number"
-            return Verdict(WRONG, f"expected {kind}, got {describe(answer)}")
-        if self._same(given, self.answer):
+            number = None if isinstance(answer, bool | str) else float(answer)
+        except (TypeError, ValueError, RuntimeError):  # PyTorch's, for a tensor of several numbers
+            number = None
+        if number is None:
+            return Verdict(WRONG, f"expected a number, got {describe(answer)}")
+        if math.isclose(number, self.answer, abs_tol=TOLERANCE):
             return Verdict(RIGHT, self.why)
         for wrong, message in self.mistakes.items():
-            if self._same(given, wrong):
+            if math.isclose(number, wrong, abs_tol=TOLERANCE):
                 return Verdict(WRONG, message)
         return Verdict(WRONG, f"{answer} is not it. .hint() helps.")
 
     def solution(self) -> None:
         print(f"{self.answer}. {self.why}")
-
-    def _read(self, answer: object) -> float | str:
-        if isinstance(self.answer, str):
-            if not isinstance(answer, str):
-                raise TypeError
-            return answer.strip().lower()
-        if isinstance(answer, bool):
-            raise TypeError
-        return float(answer)
-
-    def _same(self, a: float | str, b: float | str) -> bool:
-        return a == b if isinstance(self.answer, str) else abs(a - b) <= self.tolerance
 
 
 class Build(Exercise):
@@ -132,9 +125,18 @@ class Build(Exercise):
     Args:
         solution: the reference, whose arguments' names stand in messages.
         cases: makes the arguments of each call; chosen so that the mistakes below give something else.
-        observe: (result, *arguments) → what is compared, by name; the result itself if None. Its errors count as the
-            learner's.
+        observe: (result, *arguments) → what is compared, by name; the result itself if None. What it cannot observe is
+            no answer.
+        gives: what the function has to give, in words; said when that cannot be observed.
         success: what is said to a right answer.
+
+    Example:
+        >>> double = Build("double", "01", lambda x: 2 * x, lambda: [(1,), (3,)], ("x + x",), "Yes.")
+        >>> _ = double.mistake("that is the square")(lambda x: x**2)
+        >>> double.evaluate(lambda number: number * number).message
+        'that is the square'
+        >>> double.evaluate(lambda number: number + 1).message
+        '<lambda>(x=3): expected 6.0, got 4.0'
     """
 
     def __init__(
@@ -146,15 +148,16 @@ class Build(Exercise):
         hints: tuple[str, ...],
         success: str,
         observe: Callable[..., dict[str, object]] | None = None,
+        gives: str = "a result",
     ):
         super().__init__(name, notebook, hints)
-        self.reference, self.cases, self.success = solution, cases, success
+        self.reference, self.cases, self.success, self.gives = solution, cases, success, gives
         self.observe = observe or (lambda result, *arguments: {"": result})
         self.mistakes: list[tuple[Callable, str]] = []
         self.given: Callable | None = None
 
     def mistake(self, message: str) -> Callable[[Callable], Callable]:
-        """Note a typical wrong answer, and what is said to it."""
+        """Note a typical wrong answer, as the code that gives it, and what is said to it."""
 
         def keep(function: Callable) -> Callable:
             self.mistakes.append((function, message))
@@ -186,6 +189,8 @@ class Build(Exercise):
             results = [self._results(answer, case) for case in cases]
         except NotImplementedError:
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
+        except _NoAnswerError as error:
+            return Verdict(WRONG, f"expected {self.gives}, got {error}")
         except Exception as error:
             return Verdict(ERROR, _as_theirs(error, answer))
         if all(result is None for result in results):
@@ -212,13 +217,20 @@ class Build(Exercise):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # whoever draws numbers draws the same
             result = function(*arguments)
-        return None if result is None else self.observe(result, *arguments)
+        try:
+            return None if result is None else self.observe(result, *arguments)
+        except Exception as error:
+            raise _NoAnswerError(_short(result)) from error
 
     def _gives(self, function: Callable, cases: list[tuple], results: list) -> bool:
         try:
             return not any(_difference(self._results(function, case), seen) for case, seen in zip(cases, results))
         except Exception:  # a mistake that raises was not made by code that did not
             return False
+
+
+class _NoAnswerError(Exception):
+    """What came out, in words: it cannot be compared with anything."""
 
 
 def _difference(expected: dict[str, object] | None, got: dict[str, object] | None) -> str | None:

@@ -24,11 +24,12 @@ def grade(notebook: str | os.PathLike, timeout: float = 600) -> dict[str, dict |
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a notebook, or has none of the course's exercises in it.
+        ValueError: if it is not a notebook, has none of the course's exercises in it, or ended its kernel.
         ImportError: if nbclient, which comes with JupyterLab, is not installed.
     """
     import nbformat
     from nbclient import NotebookClient
+    from nbclient.exceptions import DeadKernelError
 
     path = Path(notebook)
     try:
@@ -45,14 +46,20 @@ def grade(notebook: str | os.PathLike, timeout: float = 600) -> dict[str, dict |
         notes = Path(folder) / "notes.json"
         surroundings = {"STN_COURSE_PROGRESS": str(notes)}
         surroundings["STN_COURSE_PROFILE"] = os.environ.get("STN_COURSE_PROFILE") or "smoke"
-        with patch.dict(os.environ, surroundings):
-            NotebookClient(
-                document,
-                kernel_name="python3",
-                timeout=timeout,
-                interrupt_on_timeout=True,
-                allow_errors=True,
-                resources={"metadata": {"path": str(path.resolve().parent)}},
-            ).execute()
+        client = NotebookClient(
+            document,
+            kernel_name="python3",
+            timeout=timeout,
+            interrupt_on_timeout=True,
+            allow_errors=True,
+            resources={"metadata": {"path": str(path.resolve().parent)}},
+        )
+        try:
+            with patch.dict(os.environ, surroundings):
+                client.execute()
+        except DeadKernelError as error:
+            raise ValueError(
+                f"expected a notebook that runs to its end, but {path} ended its kernel: {error}"
+            ) from error
         found = read(notes)
     return {name: found.get(name) for name in asked}

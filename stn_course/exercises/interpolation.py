@@ -15,6 +15,13 @@ def _pixel(image, row, column):
     return image[row, column] if 0 <= row < height and 0 <= column < width else image.new_zeros(())
 
 
+def _between(pixel, left, top, x, y):
+    a, b = x - left, y - top
+    upper = (1 - a) * pixel(top, left) + a * pixel(top, left + 1)
+    lower = (1 - a) * pixel(top + 1, left) + a * pixel(top + 1, left + 1)
+    return (1 - b) * upper + b * lower
+
+
 def _bilinear_at(image, x, y):
     def pixel(row, column):
         inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
@@ -80,11 +87,7 @@ def _(image, x, y):
 
 @bilinear_at.mistake("left of the image int(x) rounds towards 0; math.floor(x) rounds down")
 def _(image, x, y):
-    left, top = int(x), int(y)
-    a, b = x - left, y - top
-    upper = (1 - a) * _pixel(image, top, left) + a * _pixel(image, top, left + 1)
-    lower = (1 - a) * _pixel(image, top + 1, left) + a * _pixel(image, top + 1, left + 1)
-    return (1 - b) * upper + b * lower
+    return _between(lambda row, column: _pixel(image, row, column), int(x), int(y), x, y)
 
 
 @bilinear_at.mistake("image[-1] is the *last* row in Python, not a row outside: test for it")
@@ -92,10 +95,7 @@ def _(image, x, y):
     def pixel(row, column):
         return image[row, column] if row < image.shape[0] and column < image.shape[1] else 0.0
 
-    left, top = math.floor(x), math.floor(y)
-    a, b = x - left, y - top
-    upper = (1 - a) * pixel(top, left) + a * pixel(top, left + 1)
-    return (1 - b) * upper + b * ((1 - a) * pixel(top + 1, left) + a * pixel(top + 1, left + 1))
+    return _between(pixel, math.floor(x), math.floor(y), x, y)
 
 
 def _bilinear_image(images, grid):
@@ -186,6 +186,7 @@ gradient_at = Build(
     ),
     success="Yes. That is equation 7, and it is all that θ ever hears of the image.",
     observe=lambda result, image, x, y: {"∂V/∂x": result[0], "∂V/∂y": result[1]},
+    gives="two numbers, (∂V/∂x, ∂V/∂y)",
 )
 
 
@@ -257,7 +258,6 @@ aligned = Build(
 
 
 @aligned.as_given
-@aligned.mistake("the grid is made with align_corners=True and sampled with False")
 def _(images, theta):
     grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, align_corners=False)
@@ -273,3 +273,9 @@ def _(images, theta):
 def _(images, theta):
     grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, align_corners=True)
+
+
+@aligned.mistake("nearest hides the blur, not its cause: the grid is still made with True and sampled with False")
+def _(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
+    return F.grid_sample(images, grid, mode="nearest", align_corners=False)

@@ -39,7 +39,7 @@ def note(name: str, solved: bool, said: str) -> None:
     """Add a try. What was solved once stays solved. Where nothing can be written, that is said, and nothing raised."""
     path = notes_file()
     try:
-        with lock(path, f"noting progress in {path}"):
+        with lock(path, f"noting progress in {path}", timeout=10):
             known = read(path)
             entry = known.get(name, {"solved": False, "tries": 0})
             if not entry["solved"]:

@@ -221,25 +221,28 @@ projective_points = Build(
 )
 
 
-@projective_points.as_given
-@projective_points.mistake("(x, y, w) is not yet a point: divide x and y by w")
-def _(theta, points):
+def _matrix_and_points(theta, points):
     matrix = torch.cat((theta, torch.ones(1))).reshape(3, 3)
-    homogeneous = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+    return matrix, torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+
+
+@projective_points.as_given
+def _(theta, points):
+    matrix, homogeneous = _matrix_and_points(theta, points)
     return (homogeneous @ matrix.T)[:, :2]
 
 
 @projective_points.mistake("multiplied by w, where it is to be divided")
 def _(theta, points):
-    matrix = torch.cat((theta, torch.ones(1))).reshape(3, 3)
-    moved = torch.cat((points, torch.ones_like(points[:, :1])), dim=1) @ matrix.T
+    matrix, homogeneous = _matrix_and_points(theta, points)
+    moved = homogeneous @ matrix.T
     return moved[:, :2] * moved[:, 2:]
 
 
 @projective_points.mistake("the matrix is transposed: a row of points is multiplied by the matrix's transpose")
 def _(theta, points):
-    matrix = torch.cat((theta, torch.ones(1))).reshape(3, 3)
-    moved = torch.cat((points, torch.ones_like(points[:, :1])), dim=1) @ matrix
+    matrix, homogeneous = _matrix_and_points(theta, points)
+    moved = homogeneous @ matrix
     return moved[:, :2] / moved[:, 2:]
 
 
