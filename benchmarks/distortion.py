@@ -1,4 +1,4 @@
-"""Claim: RTS in whole batches makes at least 6 times the images a second of the per-sample pipeline with 4 workers.
+"""Target: RTS in whole batches makes at least 6 times the images a second of the per-sample pipeline with 4 workers.
 
     python benchmarks/distortion.py [--images 20000] [--rounds 5]
 

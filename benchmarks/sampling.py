@@ -1,4 +1,4 @@
-"""Claims: bilinear_sample takes at most 4 times as long as F.grid_sample; a transformer no longer than kornia's warps.
+"""Target: bilinear_sample takes at most 4 times as long as F.grid_sample; a transformer no longer than kornia's warps.
 
     python benchmarks/sampling.py [--rounds 15]        (needs kornia: pip install -e ".[benchmarks]")
 

@@ -1,4 +1,4 @@
-"""Claim: a slider's new picture is there 40 ms after a key press, at least 4 times sooner than matplotlib's.
+"""Target: a slider's new picture is there 40 ms after a key press, at least 4 times sooner than matplotlib's.
 
     python benchmarks/sliders.py [--presses 60] [--explorers affine microscope ...]
 

@@ -1,4 +1,4 @@
-"""Claims: importing the course adds little to importing torch; its first picture comes as soon as JupyterLab can.
+"""Target: importing the course adds little to importing torch; its first picture comes as soon as JupyterLab can.
 
     python benchmarks/startup.py [--rounds 5]
 

@@ -1,4 +1,4 @@
-"""Claim: the course trains its transformers at 2 times or more the images a second of the published loop, on a CPU.
+"""Target: the course trains its transformers at 2 times or more the images a second of the published loop, on a CPU.
 
     python benchmarks/training.py [rts-mnist/st-cnn ...] [--images 5120] [--rounds 5]
 
