@@ -74,6 +74,8 @@ def _train(arguments: argparse.Namespace) -> int:
     )
     if result.record is None:
         return 130 if result.history.by_hand else 1
+    if not result.saved:
+        return 1
     print(f"Record, weights and checkpoints are in {result.folder}.")
     return 0
 

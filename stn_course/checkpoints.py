@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stn_course.files import atomic_write, load_tensors
+from stn_course.files import load_tensors, save_tensors
 from stn_course.training import History
 
 KEEP = 2
@@ -41,6 +41,9 @@ def save_checkpoint(
 
     Returns:
         The path written.
+
+    Raises:
+        OSError: if it cannot be written; what was saved before is left as it was.
     """
     state = {
         "fingerprint": fingerprint,
@@ -55,8 +58,7 @@ def save_checkpoint(
     if torch.cuda.is_available():
         state["random_cuda"] = torch.cuda.get_rng_state_all()
     path = Path(folder) / f"epoch-{epoch:04d}.pt"
-    with atomic_write(path) as part:
-        torch.save(state, part)
+    save_tensors(state, path)
     kept = [other for other in _found(folder) if other.name <= path.name][-KEEP:]
     for other in _found(folder):  # later ones are damaged, or this run would have gone on from them
         if other not in kept:

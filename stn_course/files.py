@@ -61,11 +61,12 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
 
     Raises:
         TimeoutError: when the other process takes longer than that.
+        OSError: when the folder cannot be written.
     """
     path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
     guard = FileLock(path.with_name(path.name + ".lock"))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         guard.acquire(timeout=0)
     except Timeout:
         print(f"Another process is {what}; waiting for it …")
@@ -73,10 +74,27 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
             guard.acquire(timeout=timeout)
         except Timeout:
             raise TimeoutError(f"another process has been {what} for over {timeout:g} s ({guard.lock_file})") from None
+    except OSError as error:
+        raise OSError(f"expected a folder that can be written for {what}, got {path.parent} ({error})") from error
     try:
         yield
     finally:
         guard.release()
+
+
+def save_tensors(state: object, path: str | os.PathLike) -> None:
+    """Write what `load_tensors` reads, whole or not at all.
+
+    Raises:
+        OSError: if the disk is full, or the folder cannot be written.
+    """
+    import torch
+
+    try:
+        with atomic_write(path) as part:
+            torch.save(state, part)
+    except RuntimeError as error:  # PyTorch's own, when its writer meets a full disk
+        raise OSError(f"{path} could not be written ({str(error).splitlines()[0]})") from error
 
 
 def load_tensors(path: str | os.PathLike) -> object:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stn_course.memory import keep_freed_memory
+from stn_course.memory import FittingParts, keep_freed_memory
 
 LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
 
@@ -84,7 +84,8 @@ def fit(
 
     Returns:
         The history. Ctrl-C ends it early and leaves the model as it was at that moment. A loss that is not finite ends
-        it early and puts the model back to where its last finished epoch left it. `history.stopped` says which.
+        it early and puts the model back to where its last finished epoch left it. `history.stopped` says which. A
+        batch that is too large for a GPU's memory is taken in parts, in words, whose gradients are added up.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
@@ -95,14 +96,14 @@ def fit(
     """
     keep_freed_memory()
     history = History() if history is None else history  # an empty one is false
-    history.stopped, history.by_hand = None, False
+    history.stopped, history.by_hand, fitting = None, False, FittingParts()
     for epoch in range(len(history) + 1, epochs + 1):
         good = copy.deepcopy(model.state_dict())
         bar = tqdm(
             train, f"epoch {epoch}/{epochs}", leave=False, disable=not progress, file=sys.stdout, mininterval=0.5
         )
         try:
-            row = {"epoch": epoch} | _train_one_epoch(model, bar, optimizer, schedule, clip, autocast)
+            row = {"epoch": epoch} | _train_one_epoch(model, bar, optimizer, schedule, clip, autocast, fitting)
             if validation is not None:
                 scored = evaluate(model, validation)
                 row |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
@@ -124,21 +125,17 @@ def fit(
     return history
 
 
-def _train_one_epoch(model, batches, optimizer, schedule, clip, autocast) -> dict:
+def _train_one_epoch(model, batches, optimizer, schedule, clip, autocast, fitting) -> dict:
     model.train()
     start, losses, right, seen = time.perf_counter(), [], 0, 0
     for step, (images, labels) in enumerate(batches, start=1):
-        with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
-        optimizer.zero_grad()
-        loss.backward()
+        loss, logits = fitting(_gradient, images, labels, model, optimizer, autocast)
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         if schedule is not None:
             schedule.step()
-        losses.append(loss.detach() * len(labels))
+        losses.append(loss * len(labels))
         right, seen = right + (logits.argmax(1) == labels).sum(), seen + len(labels)
         if step % LOOK_EVERY == 0 or step == len(batches):
             mean = _finite_mean(losses, step, seen)
@@ -149,6 +146,19 @@ def _train_one_epoch(model, batches, optimizer, schedule, clip, autocast) -> dic
         if not parameter.isfinite().all():  # the last step can spoil them after the last look at the loss
             raise NotFiniteError(f"stopped because {name} was no longer finite at the end")
     return {"loss": mean, "accuracy": right.item() / seen, "seconds": time.perf_counter() - start}
+
+
+def _gradient(parts: int, images, labels, model, optimizer, autocast) -> tuple[Tensor, Tensor]:
+    """Forward and backward of a batch: the mean loss, and logits (B, classes); the gradient is left in the model."""
+    optimizer.zero_grad()
+    mean, logits = 0.0, []
+    for some, their_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+        with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
+            logits.append(model(some))
+        loss = F.cross_entropy(logits[-1].float(), their_labels) * (len(some) / len(images))
+        loss.backward()
+        mean, logits[-1] = mean + loss.detach(), logits[-1].detach()
+    return mean, torch.cat(logits)
 
 
 def _finite_mean(losses: list[Tensor], step: int, seen: int) -> float:
@@ -168,15 +178,19 @@ def evaluate(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Evaluat
     """
     was_training = model.training
     model.eval()
-    loss, right, seen = 0.0, 0, 0
+    loss, right, seen, fitting = 0.0, 0, 0, FittingParts()
     for images, labels in data:
-        logits = model(images).float()
+        logits = fitting(_logits, images, model)
         loss = loss + F.cross_entropy(logits, labels, reduction="sum")
         right, seen = right + (logits.argmax(1) == labels).sum(), seen + len(labels)
     model.train(was_training)
     if not seen:
         raise ValueError("expected at least one batch to evaluate on, got none")
     return Evaluation(float(loss) / seen, float(right) / seen)
+
+
+def _logits(parts: int, images: Tensor, model: nn.Module) -> Tensor:
+    return torch.cat([model(some).float() for some in images.chunk(parts)])
 
 
 def _line(row: dict, epochs: int) -> str:

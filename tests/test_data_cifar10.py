@@ -1,7 +1,5 @@
 """CIFAR-10 in all the ways MNIST is had, and what stands in for it; what both have in common is tested with MNIST."""
 
-import dataclasses
-import hashlib
 import pickle
 from pathlib import Path
 
@@ -9,46 +7,17 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from small_cifar10 import ALL_FILES, ARRAYS, CONTENT, FILES, META, ORIGINAL, small_cifar10, with_small_originals
 
 from stn_course.data import DataError, ImageData, cifar10, load_cifar10
 from stn_course.data.shapes import OUTLINES
-
-ORIGINAL = cifar10.CIFAR10
-LENGTH = {"train": 50, "test": 10}
-FILES = {split: tuple(names) for split, names in ORIGINAL.files.items()}
-ALL_FILES = FILES["train"] + FILES["test"]
-ARRAYS, CONTENT = {}, {}  # of the archive, and of the files with the same images
-for split, n in LENGTH.items():
-    random = np.random.default_rng(n)
-    ARRAYS |= {
-        f"x_{split}": random.integers(0, 256, (n, 32, 32, 3), np.uint8),
-        f"y_{split}": random.permutation(n).astype(np.uint8) % 10,
-    }
-    for name, x, y in zip(
-        FILES[split], np.split(ARRAYS[f"x_{split}"], n // 10), np.split(ARRAYS[f"y_{split}"], n // 10)
-    ):
-        # as the originals are: a row an image, all its red first, then green, then blue; labels in a list
-        batch = {"data": x.transpose(0, 3, 1, 2).reshape(10, 3072), "labels": y.tolist()}
-        CONTENT[name] = pickle.dumps(batch, protocol=2)
-META = pickle.dumps({"label_names": list(cifar10.CLASSES)}, protocol=2)
-
-
-def small(split) -> ImageData:
-    images = torch.from_numpy(ARRAYS[f"x_{split}"].transpose(0, 3, 1, 2).copy())
-    labels = torch.from_numpy(ARRAYS[f"y_{split}"].astype(np.int64))
-    return ImageData(images, labels, f"CIFAR-10, {split} split, {LENGTH[split]} images", classes=cifar10.CLASSES)
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """The data folder, not yet there, and small originals."""
     monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
-    files = {
-        split: {name: hashlib.md5(CONTENT[name], usedforsecurity=False).hexdigest() for name in FILES[split]}
-        for split in FILES
-    }
-    digests = {split: small(split).digest for split in FILES}
-    monkeypatch.setattr(cifar10, "CIFAR10", dataclasses.replace(ORIGINAL, files=files, length=LENGTH, digests=digests))
+    with_small_originals(monkeypatch)
     return tmp_path / "data"
 
 
@@ -77,7 +46,7 @@ def write_originals(folder, content=CONTENT):
 
 
 def assert_is_small_cifar10(found: ImageData, split: str):
-    expected = small(split)
+    expected = small_cifar10(split)
     assert torch.equal(found.images, expected.images)
     assert found.images.is_contiguous()
     assert torch.equal(found.labels, expected.labels)

@@ -1,10 +1,12 @@
 """A published data set: looked for in a folder, else downloaded; checked to the last byte before it is read."""
 
+import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from stn_course.data.images import DIGITS, ImageData
 from stn_course.files import lock, md5
 
 SPLITS = ("train", "test")
+STALLED = 10  # seconds without a byte after which a connection is given up
 
 
 class DataError(ValueError):
@@ -135,24 +138,38 @@ class Published:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".download-*"):  # by a process that was killed; under the lock nobody else is at work
             shutil.rmtree(left, ignore_errors=True)
-        for attempt in (1, 2, 3):
-            with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch, _socket_timeout(STALLED):
+            for attempt in (1, 2, 3):  # torchvision keeps what is whole already and fetches the rest again
                 try:
                     self._download_once(Path(scratch) / self.folder, Path(scratch), folder / self.folder)
                     return
                 except Exception as error:
                     if attempt == 3:
                         raise ConnectionError(str(error)) from error
+                    print(f"Downloading {self.name} broke off ({type(error).__name__}); trying again …")
 
     def _download_once(self, brought: Path, scratch: Path, place: Path) -> None:
-        self.download(scratch)
         originals = {name: digest for files in self.files.values() for name, digest in files.items()}
+        for name in originals:  # an attempt before this one may have left half of it
+            (brought / name).unlink(missing_ok=True)
+        self.download(scratch)
         for name, expected in originals.items():
             if not (brought / name).exists() or md5(brought / name) != expected:
                 raise ConnectionError(f"the download brought no or another {name}")
         place.mkdir(parents=True, exist_ok=True)
         for name in (*originals, *self.beside):
             os.replace(brought / name, place / name)
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Give up connections on which nothing comes for so long; torchvision by itself would wait forever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def data_folder() -> Path:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint
 from stn_course.data import Batches, ImageData, data_folder
 from stn_course.experiments.catalogue import choose, find
-from stn_course.experiments.results import load_weights
-from stn_course.files import atomic_write, lock
+from stn_course.files import atomic_write, lock, save_tensors
 from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
@@ -24,12 +24,16 @@ HELD_OUT = 5000
 
 @dataclass
 class Result:
-    """What `run` gives: the trained model in evaluation mode, its history and its record (None if it was stopped)."""
+    """What `run` gives: the trained model in evaluation mode, its history and its record (None if it was stopped).
+
+    `saved` says whether record and weights are in the folder, too.
+    """
 
     model: nn.Module
     history: History
     record: dict | None
     folder: Path
+    saved: bool = False
 
 
 def profile_name(profile: str | None = None) -> str:
@@ -49,7 +53,8 @@ def run(
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
-    Called again with the same arguments it goes on from its last finished epoch.
+    Called again with the same arguments it goes on from its last finished epoch. When the disk fills up in the middle
+    it trains on, and says what it could not save.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -66,6 +71,8 @@ def run(
     Raises:
         ValueError: for an unknown experiment, profile or recipe, with the known ones; or checkpoints of another run.
         ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
+        OSError: if nothing can be written where the folder shall be, before anything is trained.
+        TimeoutError: if another process has been training the same for ten minutes.
 
     Example:
         >>> run("rts-mnist/lenet")
@@ -118,9 +125,12 @@ def run(
         def after_epoch(row: dict) -> dict:
             extra = {"theta": _thetas(model, watched)} if isinstance(model, STNetwork) else {}
             finished = History([*history.rows, row | extra])
-            save_checkpoint(
-                folder / "checkpoints", fingerprint, row["epoch"], model, optimizer, schedule, generator, finished
-            )
+            try:
+                save_checkpoint(
+                    folder / "checkpoints", fingerprint, row["epoch"], model, optimizer, schedule, generator, finished
+                )
+            except OSError as error:
+                tqdm.write(f"Epoch {row['epoch']} could not be saved ({error}). Training goes on without.")
             return extra
 
         history = fit(
@@ -140,16 +150,26 @@ def run(
             if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
             return Result(model, history, None, folder)
-        with atomic_write(folder / "weights.pt") as part:
-            torch.save({key: value.half().cpu() for key, value in model.state_dict().items()}, part)
-        load_weights(model, folder / "weights.pt")
+        weights = {key: value.half().cpu() for key, value in model.state_dict().items()}
+        model.load_state_dict(weights)  # what is scored is what is saved
         scored = evaluate(model, scoring)
         record = _record(fingerprint, train, scored_on, scored, history, device)
-        with atomic_write(folder / "record.json") as part:
-            part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        saved = _save(folder, weights, record)
     if progress:
         print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
-    return Result(model, history, record, folder)
+    return Result(model, history, record, folder, saved)
+
+
+def _save(folder: Path, weights: dict[str, Tensor], record: dict) -> bool:
+    """Write weights, then record; whether that was possible. What the learner waited for is not lost to a full disk."""
+    try:
+        save_tensors(weights, folder / "weights.pt")
+        with atomic_write(folder / "record.json") as part:
+            part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"Weights and record could not be saved ({error}); they are in the result's .model and .record alone.")
+        return False
+    return True
 
 
 def native_bfloat16(device: torch.device) -> bool:
