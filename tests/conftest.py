@@ -1,10 +1,14 @@
 """What several test files use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import TINY, tiny, tiny_run
+
+from stn_course.experiments import EXPERIMENTS
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +36,34 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_tiny(monkeypatch):
+    """Puts the small version of an experiment in its place, and returns its name."""
+
+    def put(name="rts-mnist/st-cnn", size=TINY, **changes):
+        monkeypatch.setitem(EXPERIMENTS, name, tiny(name, size, **changes))
+        return name
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """The tiny ST-CNN, trained on one thread without a stop."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(EXPERIMENTS, "rts-mnist/st-cnn", tiny("rts-mnist/st-cnn"))
+        result = tiny_run("rts-mnist/st-cnn", output=tmp_path_factory.mktemp("undisturbed"))
+    torch.set_num_threads(before)
+    return result
+
+
+@pytest.fixture
+def sigint():
+    """SIGINT as Python usually takes it, which a process in the background may not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.SIGINT
+    signal.signal(signal.SIGINT, before)

@@ -2,14 +2,10 @@
 
 import contextlib
 import copy
-import functools
 import json
-import math
-import multiprocessing
 import os
 import platform
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,11 +16,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_runs import BATCHES_AN_EPOCH, TINY, Doing, assert_same_weights, quiet_run, sending, tiny_run, without_time
 from torch import nn
 
 import stn_course
 from stn_course import experiments
-from stn_course.checkpoints import CheckpointError
 from stn_course.data import Batches, DataError, ImageData, load_mnist
 from stn_course.distortions import RTS
 from stn_course.experiments import EXPERIMENTS, Profile, Recipe, distorted, load_weights, run
@@ -67,56 +63,6 @@ def no_network(monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", unplugged)
-
-
-class Stopping(RTS):
-    """Sends this process a signal, once, before it distorts batch number `batch` of training."""
-
-    def __init__(self, batch=None, number=None):
-        super().__init__()
-        self.left, self.number = batch, number
-
-    def __call__(self, images, generator=None):
-        if self.left is not None:
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), self.number)
-        return super().__call__(images, generator)
-
-
-TINY = Profile(epochs=4, train_images=96, test_images=50, offline=True)
-BATCHES_AN_EPOCH = 3
-
-
-def tiny(name, size=TINY, **changes):
-    """The experiment with one small profile, "tiny", and small batches."""
-    experiment = EXPERIMENTS[name]
-    recipes = {key: replace(recipe, batch_size=32) for key, recipe in experiment.recipes.items()}
-    return replace(experiment, recipes=recipes, profiles={"tiny": size}, **changes)
-
-
-@pytest.fixture
-def make_tiny(monkeypatch):
-    def put(name="rts-mnist/st-cnn", size=TINY, **changes):
-        monkeypatch.setitem(EXPERIMENTS, name, tiny(name, size, **changes))
-        return name
-
-    return put
-
-
-quiet_run = functools.partial(run, device="cpu", progress=False)
-tiny_run = functools.partial(quiet_run, profile="tiny")
-
-
-def assert_same_weights(folder, other):
-    ours, theirs = (torch.load(path / "weights.pt", weights_only=True) for path in (folder, other))
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-
-
-def without_time(record):
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in record["epochs_run"]]
-    return record | {"seconds": 0, "date": "", "epochs_run": rows}
 
 
 # Names
@@ -349,13 +295,6 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
 # The same again, and going on
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(EXPERIMENTS, "rts-mnist/st-cnn", tiny("rts-mnist/st-cnn"))
-        return tiny_run("rts-mnist/st-cnn", output=tmp_path_factory.mktemp("undisturbed"))
-
-
 def test_a_seed_decides_everything(make_tiny, undisturbed, tmp_path):
     torch.manual_seed(123)  # what went on before does not matter
     again = tiny_run(make_tiny(), output=tmp_path / "again")
@@ -391,127 +330,6 @@ def test_a_seed_decides_the_order_and_the_distortions_too(make_tiny, tmp_path):
     name = make_tiny("rts-mnist/cnn", replace(TINY, epochs=1), model=same_start)
     losses = [tiny_run(name, seed=seed, output=tmp_path / str(seed)).history.column("loss") for seed in (0, 1)]
     assert losses[0] != losses[1]
-
-
-def start_and_be_stopped(output, batch, number):
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands down that it is ignored
-    EXPERIMENTS["rts-mnist/st-cnn"] = tiny("rts-mnist/st-cnn", distortion=Stopping(batch, number))
-    tiny_run("rts-mnist/st-cnn", output=output)
-
-
-def start_and_be_killed_while_saving(output, epoch):
-    save = torch.save
-
-    def save_half(state, path):
-        save(state, path)
-        if state.get("epoch") == epoch:
-            os.truncate(path, os.path.getsize(path) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    torch.save = save_half
-    start_and_be_stopped(output, None, None)
-
-
-def in_another_process(function, *arguments) -> int:
-    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
-    process.start()
-    process.join()
-    return process.exitcode
-
-
-def assert_unfinished(folder, epochs):
-    assert not (folder / "weights.pt").exists()
-    assert not (folder / "record.json").exists()
-    last = sorted((folder / "checkpoints").glob("epoch-*.pt"))[-1].name if epochs else None
-    assert last == (f"epoch-{epochs:04d}.pt" if epochs else None)
-
-
-def assert_goes_on(name, undisturbed, folder, epochs, capsys):
-    """The same call once more ends with the same bits as the run that nobody disturbed."""
-    assert_unfinished(folder, epochs)
-    capsys.readouterr()
-    result = run(name, "tiny", device="cpu", output=folder)
-    assert (f"Going on after epoch {epochs} of 4" in capsys.readouterr().out) == (epochs > 0)
-    assert_same_weights(folder, undisturbed.folder)
-    assert without_time(result.record) == without_time(undisturbed.record)
-    assert result.history.column("epoch") == [1, 2, 3, 4]
-
-
-needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
-
-
-@needs_sigkill
-def test_a_killed_run_goes_on(make_tiny, undisturbed, tmp_path, capsys):
-    batch = 2 * BATCHES_AN_EPOCH + 2
-    assert in_another_process(start_and_be_stopped, tmp_path / "run", batch, signal.SIGKILL) == -signal.SIGKILL
-    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", 2, capsys)
-
-
-@needs_sigkill
-def test_a_run_killed_while_saving_goes_on_from_the_epoch_before(make_tiny, undisturbed, tmp_path, capsys):
-    assert in_another_process(start_and_be_killed_while_saving, tmp_path / "run", 2) == -signal.SIGKILL
-    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", 1, capsys)
-
-
-@pytest.fixture
-def sigint():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.SIGINT
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.parametrize("batches", [[2], [8], [5, 2, 5]], ids=str)  # of each call until it is stopped
-def test_a_run_stopped_by_hand_goes_on(make_tiny, undisturbed, tmp_path, capsys, sigint, batches):
-    epochs = 0
-    for batch in batches:
-        name = make_tiny(distortion=Stopping(batch, sigint))
-        result = tiny_run(name, output=tmp_path / "run")
-        epochs += (batch - 1) // BATCHES_AN_EPOCH
-        assert result.record is None
-        assert result.history.stopped == f"stopped by hand in epoch {epochs + 1} of 4"
-        assert len(result.history) == epochs
-        assert "goes on from the last finished epoch" in capsys.readouterr().out
-        assert_unfinished(tmp_path / "run", epochs)
-    assert_goes_on(make_tiny(), undisturbed, tmp_path / "run", epochs, capsys)
-
-
-def test_a_finished_run_is_not_trained_again(make_tiny, undisturbed, tmp_path, capsys):
-    name = make_tiny("rts-mnist/cnn", replace(TINY, epochs=2))
-    first = tiny_run(name, output=tmp_path)
-    second = tiny_run(name, output=tmp_path)
-    assert second.history.rows == first.history.rows  # to the seconds they took
-    assert second.record | {"date": ""} == first.record | {"date": ""}
-
-
-def test_a_folder_of_another_run_is_refused_and_left_alone(make_tiny, undisturbed):
-    files = {path: path.read_bytes() for path in undisturbed.folder.rglob("*") if path.is_file()}
-    name = make_tiny()
-    with pytest.raises(CheckpointError, match="seed: 0 there, 1 here"):
-        tiny_run(name, seed=1, output=undisturbed.folder)
-    with pytest.raises(CheckpointError, match="validate: False there, True here"):
-        tiny_run(name, validate=True, output=undisturbed.folder)
-    with pytest.raises(CheckpointError, match="epochs: 4 there, 5 here"):
-        tiny_run(make_tiny(size=replace(TINY, epochs=5)), output=undisturbed.folder)
-    with pytest.raises(CheckpointError, match="train_digest: "):
-        tiny_run(make_tiny(size=replace(TINY, train_images=95)), output=undisturbed.folder)
-    make_tiny()
-    recipe = EXPERIMENTS[name].recipes["course"]
-    EXPERIMENTS[name].recipes["course"] = replace(recipe, learning_rate=0.5)
-    with pytest.raises(CheckpointError, match=f"learning_rate: {recipe.learning_rate} there, 0.5 here"):
-        tiny_run(name, output=undisturbed.folder)
-    assert {path: path.read_bytes() for path in undisturbed.folder.rglob("*") if path.is_file()} == files
-
-
-def test_a_run_whose_loss_is_no_number_has_no_record(make_tiny, tmp_path, capsys):
-    name = make_tiny("rts-mnist/cnn")
-    EXPERIMENTS[name].recipes["course"] = Recipe("sgd", 1e20, 32)
-    result = tiny_run(name, output=tmp_path)
-    assert "the loss became" in result.history.stopped
-    assert "same call" not in capsys.readouterr().out  # it would end in the same way
-    assert result.record is None
-    assert_unfinished(tmp_path, len(result.history))
-    assert all(math.isfinite(value) for row in result.history.rows for value in row.values())
 
 
 # Where it is put, on which data, in which precision
@@ -622,7 +440,7 @@ def test_native_bfloat16_is_yes_or_no():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_run_on_a_gpu_goes_on_too(make_tiny, tmp_path, sigint):
-    run(make_tiny(distortion=Stopping(8, sigint)), "tiny", device="cuda", output=tmp_path, progress=False)
+    run(make_tiny(distortion=Doing(8, sending(sigint))), "tiny", device="cuda", output=tmp_path, progress=False)
     result = run(make_tiny(), "tiny", output=tmp_path, progress=False)
     assert result.history.column("epoch") == [1, 2, 3, 4]
     assert result.record["device"] == "cuda"

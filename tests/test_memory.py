@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from stn_course.memory import keep_freed_memory
+from stn_course.memory import FittingParts, keep_freed_memory
 
 
 def test_telling_it_twice_changes_nothing():
@@ -61,3 +62,66 @@ def test_what_the_c_library_is_told(monkeypatch):
     assert set(told) == {-1, -2, -4}
     assert told[-1] >= 2**30  # M_TRIM_THRESHOLD: how much may lie free
     assert 0 < told[-2] < 2**30  # M_TOP_PAD: how much is fetched at a time
+
+
+# A GPU whose memory is short
+
+
+def room_for(n):
+    """Work that runs out of memory where more than n images are taken at once."""
+
+    def work(parts, images, offset=0):
+        sizes = [len(part) for part in images.chunk(parts)]
+        if max(sizes) > n:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return [size + offset for size in sizes]
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(128, [128]), (127, [64, 64]), (40, [32] * 4), (1, [1] * 128)],
+)
+def test_a_batch_is_halved_until_it_fits(n, expected, capsys):
+    assert FittingParts()(room_for(n), torch.zeros(128, 1)) == expected
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(expected).bit_length() - 1
+    assert not said or said[-1] == (
+        f"128 images at once do not fit into the GPU's memory: going on in parts of {expected[0]}."
+    )
+
+
+def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
+    fitting = FittingParts()
+    assert fitting(room_for(30), torch.zeros(100, 1), 5) == [30, 30, 30, 30]
+    assert capsys.readouterr().out
+    assert fitting(room_for(100), torch.zeros(100, 1)) == [25] * 4
+    assert not capsys.readouterr().out
+
+
+def test_where_not_even_one_fits_the_error_says_so():
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory") as error:
+        FittingParts()(room_for(0), torch.zeros(5, 1))
+    assert "Not even a single image fits" in error.value.__notes__[0]
+
+
+def test_other_errors_are_not_kept_back():
+    def work(parts, images):
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        FittingParts()(work, torch.zeros(5, 1))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_that_is_really_full():
+    images = torch.zeros(64, 2**20, device="cuda")  # a quarter of a gigabyte
+    share = (torch.cuda.memory_allocated() + 2**28) / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        fitting = FittingParts()
+        total = fitting(lambda parts, x: sum((part * 2 + 1).sum().item() for part in x.chunk(parts)), images)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert fitting.parts > 1 and total == 64 * 2**20

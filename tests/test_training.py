@@ -429,6 +429,53 @@ def test_going_on_after_a_poisoned_batch_was_removed():
     assert evaluate(model, batches).accuracy == 1.0
 
 
+# A GPU whose memory is short
+
+
+class Cramped(nn.Module):
+    """Has room for so many images at once, or, on the way back, for so many of their gradients."""
+
+    def __init__(self, model, images=99, gradients=99):
+        super().__init__()
+        self.model, self.images, self.gradients, self.largest = model, images, gradients, 0
+
+    def forward(self, images):
+        if len(images) > self.images:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.largest = max(self.largest, len(images))
+        logits = self.model(images)
+        if logits.requires_grad:
+            logits.register_hook(self.check)
+        return logits
+
+    def check(self, gradient):
+        if len(gradient) > self.gradients:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize("room", [{"images": 5}, {"gradients": 5}, {"images": 1}], ids=str)
+def test_a_batch_taken_in_parts_gives_the_same_gradient(room, capsys):
+    models = linear_model(), linear_model()
+    cramped = Cramped(models[1], **room)
+    histories = [
+        quiet_fit(model, toy_batches(), toy_batches(seed=1), epochs=3, optimizer=sgd(model), clip=1.0)
+        for model in (models[0], cramped)
+    ]
+    torch.testing.assert_close(dict(models[0].state_dict()), dict(models[1].state_dict()), atol=1e-6, rtol=1e-6)
+    for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+        assert histories[0].column(name) == pytest.approx(histories[1].column(name), rel=1e-6)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "16 images at once do not fit into the GPU's memory: going on in parts of 8."
+    )
+
+
+def test_how_many_parts_there_are_is_found_out_once(capsys):
+    cramped = Cramped(linear_model(), images=8)
+    quiet_fit(cramped, toy_batches(), epochs=5)
+    assert capsys.readouterr().out.count("do not fit") == 1
+    assert cramped.largest == 8
+
+
 # What is shown
 
 
