@@ -12,7 +12,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 WIDGETS7 := .venv-ipywidgets7
 RUN7 := $(WIDGETS7)/bin/python
 
-.PHONY: lab test test-browser test-ipywidgets7 notebooks stamp lint results
+.PHONY: lab test test-browser test-colab test-ipywidgets7 notebooks stamp html lint results
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
@@ -24,11 +24,15 @@ lab: $(INSTALLED)
 	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_OPTIONS) $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest --nbval -m "not browser" --cov=stn_course --cov-report=term --cov-fail-under=90
+	$(RUN) -m pytest --nbval -m "not browser and not colab" --cov=stn_course --cov-report=term --cov-fail-under=90
 
 # Every notebook and every explorer in JupyterLab, by keyboard and mouse; skipped, with the reason, without a Chromium.
 test-browser: $(INSTALLED)
 	$(RUN) -m pytest -m browser -rs tests/test_browser.py
+
+# Each notebook alone in an empty folder, where everything but the course is installed already, and an older ipywidgets.
+test-colab: $(INSTALLED)
+	$(RUN) -m pytest -m colab -rs tests/test_colab.py
 
 # The sliders once more with the ipywidgets that Colab carries.
 test-ipywidgets7: $(WIDGETS7)/.installed
@@ -40,6 +44,10 @@ notebooks: $(INSTALLED)
 
 stamp: $(INSTALLED)
 	$(RUN) tools/stamp.py
+
+# Static pages, to read without a kernel and without a network.
+html: $(INSTALLED)
+	$(RUN) tools/render_html.py
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

@@ -9,7 +9,7 @@ import torchvision
 
 import stn_course
 from stn_course.data import load_mnist
-from stn_course.experiments import EXPERIMENTS, profile_name
+from stn_course.experiments import EXPERIMENTS, profile_name, running
 from stn_course.memory import keep_freed_memory
 
 
@@ -44,5 +44,17 @@ def setup() -> None:
     print(f"device    {device}")
     print(f"profile   {profile}: {takes[profile]}")
     print(f"data      {digits.source}")
-    if os.environ.get("COLAB_RELEASE_TAG") and not torch.cuda.is_available():
+    if os.environ.get("COLAB_RELEASE_TAG"):
+        _about_colab()
+
+
+def _about_colab() -> None:
+    if not torch.cuda.is_available():
         print("There is no GPU here. To get one: menu Runtime, Change runtime type, T4 GPU. All notebooks run without.")
+    if running.DRIVE.is_dir():
+        print(f"runs      {running.runs_folder()}: what is trained outlives this runtime")
+    else:
+        print(
+            "What is trained is lost with this runtime. To keep it, and go on where it stopped, mount Google Drive:\n"
+            "    from google.colab import drive; drive.mount('/content/drive')"
+        )

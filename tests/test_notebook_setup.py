@@ -2,6 +2,8 @@
 
 import pytest
 
+from stn_course.data import data_folder
+from stn_course.experiments import running
 from stn_course.notebook import setup
 
 
@@ -40,3 +42,27 @@ def test_colab_without_a_gpu_says_how_to_get_one(capsys, monkeypatch):
     monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
     setup()
     assert "Change runtime type" in capsys.readouterr().out
+
+
+def test_colab_offers_drive_as_the_place_for_runs_and_uses_it_once_mounted(capsys, monkeypatch, tmp_path):
+    drive = tmp_path / "MyDrive"
+    monkeypatch.setattr(running, "DRIVE", drive)
+    monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
+    monkeypatch.delenv("STN_COURSE_DATA", raising=False)
+    monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
+    setup()
+    assert "Drive" not in capsys.readouterr().out
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    setup()
+    assert "drive.mount('/content/drive')" in capsys.readouterr().out
+    assert running.runs_folder() == data_folder()
+    drive.mkdir()
+    setup()
+    said = capsys.readouterr().out
+    assert "drive.mount" not in said and f"runs      {drive / 'stn-course'}" in said
+    assert running.runs_folder() == drive / "stn-course"
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    assert running.runs_folder() == tmp_path
+    monkeypatch.delenv("STN_COURSE_DATA")
+    monkeypatch.delenv("COLAB_RELEASE_TAG")
+    assert running.runs_folder() == data_folder()

@@ -20,6 +20,7 @@ from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts Google Drive
 
 
 @dataclass
@@ -39,6 +40,13 @@ class Result:
 def profile_name(profile: str | None = None) -> str:
     """The profile to use: the argument, else STN_COURSE_PROFILE, else "quick"."""
     return profile or os.environ.get("STN_COURSE_PROFILE") or "quick"
+
+
+def runs_folder() -> Path:
+    """Where runs are kept: `data_folder()`; on Colab a folder in Google Drive, once mounted: it outlives the runtime."""
+    if os.environ.get("COLAB_RELEASE_TAG") and not os.environ.get("STN_COURSE_DATA") and DRIVE.is_dir():
+        return DRIVE / "stn-course"
+    return data_folder()
 
 
 def run(
@@ -62,7 +70,7 @@ def run(
         recipe: "course" or "published".
         seed: of the weights, the order of the images and their distortions.
         device: cuda where there is one, else the CPU, if None.
-        output: the folder for record, weights and checkpoints; one in `data_folder()` if None.
+        output: the folder for record, weights and checkpoints; one in `runs_folder()` if None.
         validate: hold out the last 5,000 training images (a tenth, if that is less), evaluate on them after each epoch
             and at the end, and leave the test split alone. This is how recipes are chosen. The record says
             "held_out_accuracy" then, and the folder is another one.
@@ -85,7 +93,7 @@ def run(
     plan = choose("recipe", recipe, experiment.recipes)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
-    folder = Path(output) if output is not None else data_folder() / kind / name / f"{recipe}-{profile}-{seed}"
+    folder = Path(output) if output is not None else runs_folder() / kind / name / f"{recipe}-{profile}-{seed}"
 
     train = experiment.load("train", offline=size.offline)
     if validate:
