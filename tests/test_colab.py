@@ -64,7 +64,9 @@ class Machine:
 
     def __call__(self, *arguments: object, folder: Path | None = None) -> str:
         command = [str(self.python), *map(str, arguments)]
-        done = subprocess.run(command, env=self.surroundings, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=self.surroundings, cwd=folder or self.home, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
         return done.stdout

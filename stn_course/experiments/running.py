@@ -43,7 +43,7 @@ def profile_name(profile: str | None = None) -> str:
 
 
 def runs_folder() -> Path:
-    """Where runs are kept: `data_folder()`; on Colab a folder in Google Drive, once mounted: it outlives the runtime."""
+    """Where runs are kept: `data_folder()`; on Colab a folder in Google Drive, if mounted: it outlives the runtime."""
     if os.environ.get("COLAB_RELEASE_TAG") and not os.environ.get("STN_COURSE_DATA") and DRIVE.is_dir():
         return DRIVE / "stn-course"
     return data_folder()
