@@ -1,7 +1,7 @@
-"""Write the course's address, which stands in pyproject.toml, into every notebook and the README.
+"""Write the course's address, which stands in pyproject.toml, into every notebook and the pages beside them.
 
 A notebook has one code cell tagged `setup`, whose whole text comes from here, and a Colab badge in a markdown
-cell. In the README every link to Colab and every `git clone` or `git+` address is written.
+cell. In README.md and INSTRUCTORS.md every link to Colab and every `git clone` or `git+` address is written.
 
     python tools/stamp.py            rewrite what differs
     python tools/stamp.py --check    change nothing; name what differs and exit with 1
@@ -22,13 +22,14 @@ COLAB = "https://colab.research.google.com"
 
 SETUP_CELL = """\
 # Setup, the same in every notebook. On Colab it installs the course; elsewhere the course is there already.
-import importlib.util, os
+import importlib.util, os, subprocess, sys
 if importlib.util.find_spec("stn_course") is None:
-    %pip install --quiet --no-deps "git+{repository}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "git+{repository}"], check=True)
 os.environ.setdefault("STN_COURSE_PROFILE", "quick")  # "smoke" (seconds), "quick" (minutes), "full" (as published)
 
 from stn_course.notebook import setup
 setup();"""
+PAGES = ("README.md", "INSTRUCTORS.md")
 SETUP_TAGS = ("setup", "nbval-ignore-output")
 
 BADGE = re.compile(rf"\[!\[[^]]*\]\({re.escape(COLAB)}/assets/[^)]*\)\]\([^)]*\)")
@@ -83,7 +84,7 @@ def stamp_text(text: str, address: str) -> str:
 
 
 def stamp(root: Path = ROOT, write: bool = True) -> list[str]:
-    """Stamp the README and the notebooks under `root`; return what differed, rewritten only if `write`."""
+    """Stamp the pages and the notebooks under `root`; return what differed, rewritten only if `write`."""
     address = repository(root)
     differing = []
     for path in sorted(root.glob("notebooks/*.ipynb")):
@@ -92,12 +93,12 @@ def stamp(root: Path = ROOT, write: bool = True) -> list[str]:
             differing.append(f"notebooks/{path.name}")
             if write:
                 nbformat.write(notebook, path)
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if (stamped := stamp_text(text, address)) != text:
-        differing.append(readme.name)
-        if write:
-            readme.write_text(stamped, encoding="utf-8")
+    for page in (path for name in PAGES if (path := root / name).exists()):
+        text = page.read_text(encoding="utf-8")
+        if (stamped := stamp_text(text, address)) != text:
+            differing.append(page.name)
+            if write:
+                page.write_text(stamped, encoding="utf-8")
     return differing
 
 
