@@ -78,6 +78,12 @@ RIGHT = {
     "straighten": lambda theta: invert(theta.double()[None])[0].numpy(),
     "angle": lambda theta: torch.rad2deg(torch.angle(torch.complex(theta[0], theta[3]))).float(),
     "shared": lambda train, test: (train[:, None] == test[None]).flatten(2).all(2).any(0).sum(),
+    "steady": lambda model: torch.optim.AdamW(
+        [
+            {"params": model.double().spatial_transformer.parameters(), "lr": 3e-4},
+            {"params": model.classifier.parameters(), "lr": 0.03},
+        ]
+    ),
     "channel_statistics": lambda images: torch.stack(
         (images.double().mean((0, 2, 3)), images.double().var((0, 2, 3)).sqrt())
     ),
@@ -214,6 +220,7 @@ def test_what_is_no_number_at_all_is_named():
         ("localisation_head", lambda in_features: torch.zeros(6), "expected a layer (B, in_features) → (B, 6)"),
         ("localisation_head", lambda in_features: nn.Identity(), "got Identity()"),
         ("transform_input", lambda images, localisation: "moved", "expected the transformed images"),
+        ("steady", lambda model: 0.01, "expected an optimiser over the model's parameters"),
         ("classify", lambda images, transformer, classifier: 3, "expected the classifier's answer, a tensor, got 3"),
         ("channel_statistics", lambda images: 0.5, "expected mean and standard deviation, three numbers each"),
     ],

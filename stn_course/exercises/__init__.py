@@ -7,7 +7,7 @@ exercises.progress("01")
 
 from stn_course.exercises.catalogue import EXERCISES, progress
 from stn_course.exercises.components import classify, head_size, localisation_head, transform_input
-from stn_course.exercises.crooked_digits import angle, shared, straighten
+from stn_course.exercises.crooked_digits import angle, shared, steady, straighten
 from stn_course.exercises.exercise import Build, Exercise, Question, Verdict
 from stn_course.exercises.first_stn import black_outside, count_parameters, features, undo_normalise
 from stn_course.exercises.grading import grade
@@ -42,6 +42,7 @@ __all__ = [
     "progress",
     "projective_points",
     "shared",
+    "steady",
     "straighten",
     "thetas",
     "transform_input",

@@ -1,11 +1,18 @@
 """The exercises of notebook 05: poses, fair tests, and a training that collapses."""
 
+import copy
 import math
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from stn_course.algebra import compose
+from stn_course.data import load_mnist
 from stn_course.exercises.exercise import Build
+from stn_course.models import STNetwork
+from stn_course.spatial_transformer import SpatialTransformer, theta_head
+from stn_course.transforms import Affine
 
 _THETAS = ((0.8, -0.6, 0.1, 0.6, 0.8, -0.3), (1.3, 0.2, 0.4, -0.1, 1.2, 0.2), (0.5, 0.0, 0.3, 0.0, 0.5, -0.2))
 
@@ -179,3 +186,86 @@ def _(train, test):
 @shared.mistake("an image that is there twice counts twice: expected how many of the test images, not how many kinds")
 def _(train, test):
     return len({image.numpy().tobytes() for image in train} & {image.numpy().tobytes() for image in test})
+
+
+def _two_paces(model):
+    return torch.optim.SGD(
+        [
+            {"params": model.spatial_transformer.parameters(), "lr": 0.003},
+            {"params": model.classifier.parameters(), "lr": 0.3},
+        ],
+        momentum=0.9,
+    )
+
+
+def _small_network() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        localisation = nn.Sequential(nn.Flatten(), nn.Linear(196, 32), nn.ReLU(), theta_head(32, Affine()))
+        classifier = nn.Sequential(nn.Flatten(), nn.Linear(196, 32), nn.ReLU(), nn.Linear(32, 10))
+    return STNetwork(SpatialTransformer(localisation), classifier)
+
+
+def _train(optimizer, model):
+    """Sixty steps on digits of 14×14 pixels, and what became of the two parts."""
+    digits = load_mnist("train", offline=True)
+    images = F.avg_pool2d(digits.images.to(next(model.parameters()).dtype) / 255, 2)  # (2000, 1, 14, 14)
+    parts = {"localisation network": model.spatial_transformer, "classifier": model.classifier}
+    before = copy.deepcopy(list(parts.values()))
+    losses = []
+    for step in range(60):
+        batch = slice(100 * (step % 20), 100 * (step % 20) + 100)
+        loss = F.cross_entropy(model(images[batch]), digits.labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    with torch.inference_mode():
+        away = (model.spatial_transformer.theta(images[:500]) - Affine().identity()).abs().max()
+    return {
+        "does θ stay within 1.5 of the identity (1 = yes)": float(away < 1.5),
+        "does the loss come down below 1 (1 = yes)": float(sum(losses[-10:]) / 10 < 1),
+        **{
+            f"does the {name} learn (1 = yes)": float(
+                any(not torch.equal(a, b) for a, b in zip(old.parameters(), part.parameters()))
+            )
+            for old, (name, part) in zip(before, parts.items())
+        },
+    }
+
+
+steady = Build(
+    "steady",
+    "05",
+    _two_paces,
+    cases=lambda: [(_small_network(),)],
+    hints=(
+        "Which of the two networks cannot stand steps of that size?",
+        "A classifier that was pushed too far finds its way back. A transformer that looks beside the picture sees "
+        "nothing there, and nothing tells it where to go.",
+        'An optimiser takes groups, each with its own rate: [{"params": …, "lr": …}, {"params": …, "lr": …}].',
+    ),
+    success="Yes: θ stays where there is something to see, and both learn. The course's recipes have two rates, too.",
+    observe=_train,
+    gives="an optimiser over the model's parameters, such as torch.optim.SGD(model.parameters(), lr=0.1)",
+)
+
+
+@steady.mistake("θ still runs away: the steps of the localisation network are too large")
+def _(model):
+    return torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+
+
+@steady.mistake("θ stays, but the loss hardly moves: the classifier can take, and needs, larger steps than that")
+def _(model):
+    return torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+
+@steady.mistake("it trains because the transformer does not: its localisation network is to learn, too, only slower")
+def _(model):
+    return torch.optim.SGD(model.classifier.parameters(), lr=0.1, momentum=0.9)
+
+
+@steady.mistake("the classifier is not in the optimiser: it stays as it was made")
+def _(model):
+    return torch.optim.SGD(model.spatial_transformer.parameters(), lr=0.003, momentum=0.9)
