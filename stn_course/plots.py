@@ -187,7 +187,7 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
 
     Args:
         curves: label → rows of a history or a record's "epochs_run". A label that starts with "CNN" is a baseline and
-            drawn in grey; solid lines are the first of a kind, dashed and dotted ones the next.
+            drawn in grey with dots; solid lines are the first of a kind, dashed and dotted ones the next.
         column: which value of the rows.
         alt: what the figure shows, in words.
     """
@@ -200,8 +200,9 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
         style = ("-", "--", ":", "-.")[used[colour] % 4]
         used[colour] += 1
         x, y = [row["epoch"] for row in rows], [row[column] for row in rows]
-        marker = "o" if len(rows) == 1 else None
-        axis.plot(x, y, color=colour, linestyle=style, marker=marker, linewidth=2, label=label)
+        marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # a kind is told without colour, too
+        dots = {"marker": marker, "markersize": 6, "markevery": max(1, len(rows) // 12)}
+        axis.plot(x, y, color=colour, linestyle=style, linewidth=2, label=label, **dots)
     if "loss" in column:
         axis.set_yscale("log")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

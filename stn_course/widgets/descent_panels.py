@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stn_course.plots import BASELINE, GRADIENT, INK, SOURCE, TARGET, target_border
 from stn_course.transforms import Transform
-from stn_course.widgets.pictures import OUTSIDE, Panel, below, font
+from stn_course.widgets.pictures import OUTSIDE, QUIET, Panel, below, font
 
 SIDE = 294  # seven pixels of the screen for each of 42
 TITLE, CAPTION = 30, 28
@@ -76,7 +76,7 @@ def _axes(blank: float, last: int) -> Panel:
         panel.text((step, DECADES + 0.17), str(step), INK, 13, "mm")
     panel.line([(0, 0), (0, DECADES), (last, DECADES)], INK, 1)
     panel.line([(0, _height(blank)), (last, _height(blank))], BASELINE, 1.5)
-    panel.text((last, _height(blank) - 0.12), "a blank output", BASELINE, 13, "rm", halo="white")
+    panel.text((last, _height(blank) - 0.12), "a blank output", QUIET, 13, "rm", halo="white")
     return panel
 
 

@@ -15,7 +15,7 @@ from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform, describe
 from stn_course.widgets.base import Explorer, one_further
 from stn_course.widgets.images import digit, read_image, test_card, uploaded_file
-from stn_course.widgets.pictures import PAPER, Still, below, font
+from stn_course.widgets.pictures import PAPER, QUIET, Still, below, font
 from stn_course.widgets.planes import SIZE, Planes
 from stn_course.widgets.presets import presets
 from stn_course.widgets.sliders import number_slider, on_a_step, takes
@@ -159,7 +159,7 @@ class TransformationExplorer(Explorer):
             left = MARGIN + i * (SIZE + GAP)
             sheet.paste(_words(title, TITLE, 16, INK), (left, MARGIN))
             sheet.paste(panel, (left, MARGIN + TITLE))
-            sheet.paste(_words(note, NOTE, 13.5, "#666666"), (left, MARGIN + TITLE + SIZE))
+            sheet.paste(_words(note, NOTE, 13.5, QUIET), (left, MARGIN + TITLE + SIZE))
         return sheet
 
     def figure(

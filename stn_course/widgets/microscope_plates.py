@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.plots import BASELINE, GRADIENT, INK, SOURCE, TARGET
-from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, Panel, font, to_picture
+from stn_course.plots import GRADIENT, INK, SOURCE, TARGET
+from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, QUIET, Panel, font, to_picture
 from stn_course.widgets.sampling_point import RING, Reading, padded
 
 NEIGHBOURS = {(0, 0): "#E69F00", (1, 0): "#56B4E9", (0, 1): "#CC79A7", (1, 1): "#F0E442"}
@@ -88,12 +88,12 @@ class Map:
             for m, value in enumerate(row, start=-RING):
                 inside = 0 <= m < width and 0 <= n < height
                 panel.polygon(box(m, n, 0.5 if inside else 0.34), _grey(value), _grey(value))
-                self._number(panel, m, n, value, 1 if inside else 0.75)
+                self._number(panel, m, n, value, 1 if inside else 0.8)
         panel.polygon(box(*middle, width / 2, height / 2), outline=INK, width=2)
         for axis, n in enumerate((width, height)):
             near, far = (middle[1 - axis] + side * ((height, width)[axis] / 2 + RING) for side in (-1, 1))
             for m in range(-RING, n + RING):
-                panel.text(_turned(m, near - 11 * unit, axis), f"{m}".replace("-", "−"), BASELINE, 12)
+                panel.text(_turned(m, near - 11 * unit, axis), f"{m}".replace("-", "−"), QUIET, 12)
             panel.text(_turned(n + RING - 0.5 + 11 * unit, near - 11 * unit, axis), "xy"[axis], INK, 13)
             for value, label in ((-1, "−1"), (0, "0"), (1, "+1")):
                 at = (value + 1) * (n - 1) / 2 if align_corners else ((value + 1) * n - 1) / 2

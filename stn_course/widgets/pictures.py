@@ -23,7 +23,8 @@ from stn_course.plots import INK
 PAPER = "white"
 OUTSIDE = "#E9E9E9"
 """What lies around an image: there are no pixels there."""
-FAINT = "#9A9A9A"
+FAINT = "#9A9A9A"  # of lines
+QUIET = "#666666"  # of words, which have to be read
 SMOOTH = 2
 FAR = 1e4  # in pixels: lines are clipped there, long before Pillow's whole numbers run over
 
