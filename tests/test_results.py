@@ -14,7 +14,12 @@ from stn_course.training import evaluate
 README = Path(__file__).parent.parent / "README.md"
 RUNS = [(record["experiment"], record["recipe"], record["seed"]) for record in records()]
 WEIGHTS = sorted({run[:2] for run in RUNS if (RESULTS / run[0] / f"{run[1]}-0.pt").exists()})
-TEST_DIGESTS = {"rts-mnist": "e0d346334719fa95", "mnist": "a0863a96c44e5666", "cifar10": "2c33b053d1cd726a"}
+TEST_DIGESTS = {
+    "rts-mnist": "e0d346334719fa95",
+    "mnist": "a0863a96c44e5666",
+    "cifar10": "2c33b053d1cd726a",
+    "rts-cifar10": "5b0abeeec2e4c271",
+}
 
 
 def test_the_readme_holds_the_table_that_the_records_give():
