@@ -19,7 +19,7 @@ from stn_course.models import STCNN
 from stn_course.widgets import pictures
 
 SMALLEST = 11  # pixels of the screen
-COLUMN = 900  # a notebook's outputs are no wider than this in JupyterLab beside its file browser, on a laptop
+COLUMN = 900  # pixels of the screen that a figure may count on; a wider one is shown smaller
 
 
 def luminance(colour) -> float:

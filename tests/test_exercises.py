@@ -231,12 +231,19 @@ def test_what_cannot_be_an_answer_is_told_what_was_expected_and_is_no_fault_in_t
 
 
 def test_either_standard_deviation_will_do():
-    assert (
-        exercises.channel_statistics.evaluate(
-            lambda images: (images.numpy().mean((0, 2, 3)), images.numpy().std((0, 2, 3)))
-        ).status
-        == "right"
-    )
+    def biased(images):
+        return images.numpy().mean((0, 2, 3)), images.numpy().std((0, 2, 3))
+
+    assert exercises.channel_statistics.evaluate(biased).status == "right"
+
+
+@pytest.mark.parametrize(("rate", "status"), [(1e-9, "wrong"), (3e-4, "right"), (0.3, "wrong")])
+def test_a_localisation_network_has_to_learn_and_must_not_run_away(rate, status):
+    def two_rates(model):
+        inside, outside = model.spatial_transformer.parameters(), model.classifier.parameters()
+        return torch.optim.SGD([{"params": inside, "lr": rate}, {"params": outside, "lr": 0.3}], momentum=0.9)
+
+    assert exercises.steady.evaluate(two_rates).status == status
 
 
 def test_not_a_number_is_no_right_answer():

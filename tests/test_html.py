@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from render_html import INSTEAD, render
+from render_html import INSTEAD, LIVE, render
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,9 +106,8 @@ class Everything(Reader):
 
 
 def test_what_can_be_dragged_is_replaced_by_words(pages):
-    live = "application/vnd.jupyter.widget-view+json"
     for name, notebook in notebooks().items():
-        found = sum(live in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+        found = sum(LIVE in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
         assert pages[f"{name}.html"].count(INSTEAD) == found
 
 
