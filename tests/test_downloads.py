@@ -245,6 +245,20 @@ def test_what_arrived_whole_is_not_fetched_again(server, tmp_path):
     assert all(server.asked.count(name) == 2 for name in list(ARCHIVES)[:3])  # once to see whether it has moved
 
 
+def test_a_file_that_was_unpacked_by_half_is_not_trusted(server, tmp_path, monkeypatch):
+    unpack, unpacked = torchvision.datasets.utils.extract_archive, []
+
+    def unpack_half_of_the_last(archive, to=None, remove_finished=False):
+        unpacked.append(target := Path(unpack(archive, to, remove_finished)))
+        if len(unpacked) == len(small_mnist.CONTENT):  # torchvision itself would now find four files, and be content
+            target.write_bytes(target.read_bytes()[:10])
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr(torchvision.datasets.utils, "extract_archive", unpack_half_of_the_last)
+    assert_is_the_original("MNIST", tmp_path)
+    assert len(unpacked) > len(small_mnist.CONTENT)
+
+
 @each_set
 def test_where_nobody_answers(server, tmp_path, monkeypatch, name):
     server.shutdown()
