@@ -75,7 +75,9 @@ LENET_RECIPES = {  # so small a classifier, without dropout, learns more by larg
     ),
 }
 RTS_CIFAR_RECIPES = {  # the canvas has its own shifts
-    "course": _course(1.5e-3, batch_size=128, weight_decay=0.01, augmentation=FlipAndShift(shift=0)),
+    "course": _course(
+        1.5e-3, batch_size=64, localisation_rate=0.1, weight_decay=0.01, augmentation=FlipAndShift(shift=0)
+    ),
 }
 _cifar10 = functools.partial(
     Experiment, recipes=CIFAR_RECIPES, profiles=CIFAR_PROFILES, load=load_cifar10, normalise=CIFAR_STATISTICS

@@ -6,6 +6,7 @@ no transformer; the parameters that it would cost make their layers wider instea
 Source: the layer sizes of two public spatial transformers on CIFAR-10; a test holds the parameter counts.
 """
 
+import torch
 from torch import Tensor, nn
 
 from stn_course.models.st_network import STNetwork
@@ -113,7 +114,8 @@ class RtsCifarSTN(STNetwork):
     """`CifarSTN` for distorted images on a canvas: (B, 3, 48, 48) → (B, 10). 1,191,792 parameters (affine).
 
     It looks for the image at half the canvas' size, and its transformer gives the classifier 32×32 pixels: those of
-    the image, if it finds it.
+    the image, if it finds it. It starts with the middle of the canvas at the image's own size, not with the whole
+    canvas made smaller, and where it looks past the edge the canvas goes on, black as it is.
 
     Example:
         >>> sum(p.numel() for p in RtsCifarSTN().parameters())
@@ -123,7 +125,12 @@ class RtsCifarSTN(STNetwork):
     def __init__(self, transform: Transform = Affine()):
         halved = nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False)  # (B, 3, 24, 24)
         localisation = nn.Sequential(halved, *_localisation(24, transform))
-        super().__init__(SpatialTransformer(localisation, transform, output_size=(32, 32)), CifarCNN(channels=(16, 32)))
+        with torch.no_grad():
+            localisation[-1].bias.mul_(32 / 48)  # the identity, enlarged: 32 of the canvas' 48 pixels
+        super().__init__(
+            SpatialTransformer(localisation, transform, output_size=(32, 32), padding_mode="border"),
+            CifarCNN(channels=(16, 32)),
+        )
 
 
 def _localisation(size: int, transform: Transform) -> nn.Sequential:
