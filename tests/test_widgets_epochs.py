@@ -49,6 +49,22 @@ def test_colour_images_are_shown_as_the_network_saw_them_in_colour_and_size():
         assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])
 
 
+def test_an_untrained_network_may_look_elsewhere_and_see_the_edge_go_on():
+    thetas = Affine().identity().expand(2, 10, 6)
+    closer, aside = torch.tensor([0.5, 0, 0, 0, 0.5, 0]), torch.tensor([1.0, 0, 1.5, 0, 1, 0])
+    slider = EpochSlider(1 - ten_digits(), thetas, padding_mode="border", start=closer)
+    assert torch.equal(slider.thetas[0], closer.expand(10, 6)) and torch.equal(slider.thetas[1:], thetas)
+    white = 1 - ten_digits()
+    beyond = EpochSlider(white, thetas, padding_mode="border", start=aside).compose(0).getpixel((84 + 90, 200))
+    zeros = EpochSlider(white, thetas, start=aside).compose(0).getpixel((84 + 90, 200))
+    assert beyond == (255, 255, 255) and zeros == (0, 0, 0)
+
+
+def test_a_start_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"start as one θ of shape \(6,\), got \(3,\)"):
+        EpochSlider(ten_digits(), torch.zeros(2, 10, 6), start=torch.zeros(3))
+
+
 def test_it_starts_with_the_untrained_network_and_reset_goes_back_there(slider):
     assert slider.epoch.value == 0
     first = picture(slider).tobytes()

@@ -21,16 +21,18 @@ class EpochSlider(Explorer):
     """Watch images being straightened more and more as training went on.
 
     Above the inputs with the border where the network looked after an epoch, below what it saw. Epoch 0 is the
-    untrained network, which looks straight ahead. The slider moves by mouse and by the arrow keys.
+    untrained network. The slider moves by mouse and by the arrow keys.
 
     Args:
         images: (N, C, H, W) with C 1 or 3, float in [0, 1]; ten is a good number.
         thetas: for each epoch from 1 on the θ of each image: (epochs, N, n_params).
         transform: the family θ belongs to.
         output_size: (H', W') of what the network saw; the size of the images if None.
+        padding_mode: what it saw beyond the edge, as for `warp`.
+        start: θ of the untrained network, (n_params,); the identity if None.
 
     Raises:
-        ValueError: if thetas does not have one θ for each image in each epoch.
+        ValueError: if thetas does not have one θ for each image in each epoch, or start another length than a θ.
 
     Example:
         >>> slider = EpochSlider(torch.rand(3, 1, 42, 42), Affine().identity().expand(5, 3, 6))
@@ -45,15 +47,20 @@ class EpochSlider(Explorer):
         thetas: Tensor,
         transform: Transform = Affine(),
         output_size: Size | None = None,
+        padding_mode: str = "zeros",
+        start: Tensor | None = None,
     ):
         thetas = torch.as_tensor(thetas, dtype=torch.float32)
         if thetas.ndim != 3 or thetas.shape[1:] != (len(images), transform.n_params):
             raise ValueError(
                 f"expected thetas of shape (epochs, {len(images)}, {transform.n_params}), got {tuple(thetas.shape)}"
             )
-        start = transform.identity().expand(1, len(images), -1)
-        self.images, self.transform, self.output_size = images.detach().cpu(), transform, output_size
-        self.thetas = torch.cat((start, thetas))  # (1 + epochs, N, n_params)
+        start = transform.identity() if start is None else torch.as_tensor(start, dtype=torch.float32)
+        if start.shape != (transform.n_params,):
+            raise ValueError(f"expected start as one θ of shape ({transform.n_params},), got {tuple(start.shape)}")
+        self.images, self.transform = images.detach().cpu(), transform
+        self.output_size, self.padding_mode = output_size, padding_mode
+        self.thetas = torch.cat((start.expand(1, len(images), -1), thetas))  # (1 + epochs, N, n_params)
         last = len(thetas)
         self.epoch = ipywidgets.IntSlider(
             0, 0, last, description="epoch", continuous_update=True, layout=ipywidgets.Layout(width="420px")
@@ -70,7 +77,7 @@ class EpochSlider(Explorer):
     def compose(self, epoch: int) -> Image.Image:
         """The picture after an epoch: inputs with the border above, what the network saw below."""
         theta = self.thetas[epoch]
-        seen = warp(self.images, theta, self.transform, self.output_size)
+        seen = warp(self.images, theta, self.transform, self.output_size, self.padding_mode)
         n = len(self.images)
         picture = Image.new("RGB", (MARGIN + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
         draw = ImageDraw.Draw(picture)
