@@ -14,6 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
@@ -80,6 +82,11 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
         yield
     finally:
         guard.release()
+
+
+def drive_folder() -> Path | None:
+    """On Colab the course's folder in Google Drive, if that is mounted: it outlives the runtime. Else None."""
+    return DRIVE / "stn-course" if os.environ.get("COLAB_RELEASE_TAG") and DRIVE.is_dir() else None
 
 
 def save_tensors(state: object, path: str | os.PathLike) -> None:

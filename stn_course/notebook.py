@@ -9,7 +9,9 @@ import torchvision
 
 import stn_course
 from stn_course.data import load_mnist
-from stn_course.experiments import EXPERIMENTS, profile_name, running
+from stn_course.experiments import EXPERIMENTS, profile_name
+from stn_course.experiments.running import runs_folder
+from stn_course.files import drive_folder
 from stn_course.memory import keep_freed_memory
 
 
@@ -51,8 +53,8 @@ def setup() -> None:
 def _about_colab() -> None:
     if not torch.cuda.is_available():
         print("There is no GPU here. To get one: menu Runtime, Change runtime type, T4 GPU. All notebooks run without.")
-    if running.DRIVE.is_dir():
-        print(f"runs      {running.runs_folder()}: what is trained outlives this runtime")
+    if drive_folder():
+        print(f"runs      {runs_folder()}: what is trained here, and which exercises you solved, outlives this runtime")
     else:
         print(
             "What is trained is lost with this runtime. To keep it, and go on where it stopped, mount Google Drive:\n"

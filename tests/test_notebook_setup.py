@@ -1,8 +1,12 @@
 """`notebook.setup`: the four lines every notebook starts with."""
 
+from pathlib import Path
+
 import pytest
 
+from stn_course import files
 from stn_course.data import data_folder
+from stn_course.exercises import notes
 from stn_course.experiments import running
 from stn_course.notebook import setup
 
@@ -46,9 +50,10 @@ def test_colab_without_a_gpu_says_how_to_get_one(capsys, monkeypatch):
 
 def test_colab_offers_drive_as_the_place_for_runs_and_uses_it_once_mounted(capsys, monkeypatch, tmp_path):
     drive = tmp_path / "MyDrive"
-    monkeypatch.setattr(running, "DRIVE", drive)
+    monkeypatch.setattr(files, "DRIVE", drive)
     monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
     monkeypatch.delenv("STN_COURSE_DATA", raising=False)
+    monkeypatch.delenv("STN_COURSE_PROGRESS", raising=False)
     monkeypatch.delenv("COLAB_RELEASE_TAG", raising=False)
     setup()
     assert "Drive" not in capsys.readouterr().out
@@ -56,13 +61,18 @@ def test_colab_offers_drive_as_the_place_for_runs_and_uses_it_once_mounted(capsy
     setup()
     assert "drive.mount('/content/drive')" in capsys.readouterr().out
     assert running.runs_folder() == data_folder()
+    assert notes.notes_file() == Path(notes.FILE)
     drive.mkdir()
     setup()
     said = capsys.readouterr().out
     assert "drive.mount" not in said and f"runs      {drive / 'stn-course'}" in said
     assert running.runs_folder() == drive / "stn-course"
+    assert notes.notes_file() == drive / "stn-course" / notes.FILE
+    notes.note("grid", True, "right")
+    assert (drive / "stn-course" / notes.FILE).is_file() and notes.read()["grid"]["solved"]
     monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
     assert running.runs_folder() == tmp_path
     monkeypatch.delenv("STN_COURSE_DATA")
     monkeypatch.delenv("COLAB_RELEASE_TAG")
     assert running.runs_folder() == data_folder()
+    assert notes.notes_file() == Path(notes.FILE)

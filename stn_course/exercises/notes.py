@@ -4,14 +4,14 @@ import json
 import os
 from pathlib import Path
 
-from stn_course.files import atomic_write, lock
+from stn_course.files import atomic_write, drive_folder, lock
 
 FILE = "stn_course_progress.json"
 
 
 def notes_file() -> Path:
-    """The file that STN_COURSE_PROGRESS names, else one in the working folder."""
-    return Path(os.environ.get("STN_COURSE_PROGRESS") or FILE)
+    """The file that STN_COURSE_PROGRESS names, else one in `drive_folder()`, else one in the working folder."""
+    return Path(os.environ.get("STN_COURSE_PROGRESS") or (drive_folder() or Path()) / FILE)
 
 
 def read(path: Path | None = None) -> dict[str, dict]:

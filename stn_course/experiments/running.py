@@ -15,12 +15,11 @@ import stn_course
 from stn_course.checkpoints import resume, save_checkpoint
 from stn_course.data import Batches, ImageData, data_folder
 from stn_course.experiments.catalogue import choose, find
-from stn_course.files import atomic_write, lock, save_tensors
+from stn_course.files import atomic_write, drive_folder, lock, save_tensors
 from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
-DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts Google Drive
 
 
 @dataclass
@@ -43,10 +42,9 @@ def profile_name(profile: str | None = None) -> str:
 
 
 def runs_folder() -> Path:
-    """Where runs are kept: `data_folder()`; on Colab a folder in Google Drive, if mounted: it outlives the runtime."""
-    if os.environ.get("COLAB_RELEASE_TAG") and not os.environ.get("STN_COURSE_DATA") and DRIVE.is_dir():
-        return DRIVE / "stn-course"
-    return data_folder()
+    """Where runs are kept: `data_folder()`, unless there is a `drive_folder()` and STN_COURSE_DATA names no other."""
+    drive = None if os.environ.get("STN_COURSE_DATA") else drive_folder()
+    return drive or data_folder()
 
 
 def run(
