@@ -17,6 +17,8 @@ from stn_course.models import (
     CifarLeNet,
     CifarLeNetSTN,
     CifarSTN,
+    ResidualCNN,
+    ResidualSTN,
     RtsCifarSTN,
     TutorialCNN,
     TutorialSTN,
@@ -79,9 +81,18 @@ RTS_CIFAR_RECIPES = {  # the canvas has its own shifts
         1.5e-3, batch_size=64, localisation_rate=0.1, weight_decay=0.01, augmentation=FlipAndShift(shift=0)
     ),
 }
+RESIDUAL_PROFILES = {  # seven times the arithmetic of the others: meant for a GPU
+    "smoke": Profile(epochs=1, train_images=64, test_images=100, offline=True),
+    "quick": Profile(epochs=3, train_images=2000, test_images=2000),
+    "full": Profile(epochs=24, offline=False),
+}
+RESIDUAL_RECIPES = {
+    "course": _course(4e-3, batch_size=512, localisation_rate=0.1, weight_decay=0.05, augmentation=FlipAndShift()),
+}
 _cifar10 = functools.partial(
     Experiment, recipes=CIFAR_RECIPES, profiles=CIFAR_PROFILES, load=load_cifar10, normalise=CIFAR_STATISTICS
 )
+_residual = functools.partial(_cifar10, recipes=RESIDUAL_RECIPES, profiles=RESIDUAL_PROFILES)
 _rts_cifar10 = functools.partial(
     _cifar10, recipes=RTS_CIFAR_RECIPES, profiles=RTS_CIFAR_PROFILES, distortion=RTS(canvas=48, image=32)
 )
@@ -118,6 +129,8 @@ EXPERIMENTS = {
         baseline="cifar10/lenet-st-baseline",
     ),
     "cifar10/lenet-st-baseline": _cifar10("LeNet of its size", CifarLeNet, recipes=_course_only(LENET_RECIPES)),
+    "cifar10/st-resnet": _residual("residual STN", ResidualSTN, baseline="cifar10/st-resnet-baseline"),
+    "cifar10/st-resnet-baseline": _residual("residual network", ResidualCNN),
     "rts-cifar10/st": _rts_cifar10("STN on distorted CIFAR-10", RtsCifarSTN, baseline="rts-cifar10/st-baseline"),
     "rts-cifar10/st-baseline": _rts_cifar10("CNN of its size", functools.partial(CifarCNN, (32, 64), 48, 219)),
 }

@@ -8,6 +8,7 @@ the transformer does. All of them give logits; the log-softmax of the originals 
 from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, RtsCifarSTN
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
+from stn_course.models.residual import ResidualCNN, ResidualSTN
 from stn_course.models.rts_mnist import CNN, STCNN
 from stn_course.models.st_network import STNetwork
 
@@ -19,6 +20,8 @@ __all__ = [
     "CifarLeNetSTN",
     "CifarSTN",
     "GreyConv2d",
+    "ResidualCNN",
+    "ResidualSTN",
     "RtsCifarSTN",
     "STNetwork",
     "TutorialCNN",
