@@ -104,8 +104,8 @@ def results_table(task: str = "") -> str:
 def comparison_table(task: str = "") -> str:
     """What was published, what that recipe gives here, what the course's gives, and what is left without a transformer.
 
-    A Markdown table with a row for each network with a transformer: test accuracy in per cent, from the records that
-    come along; "–" where there is none.
+    A Markdown table with a row for each network with a transformer of which any of it is known: test accuracy in per
+    cent, from the records that come along; "–" where there is none.
 
     Args:
         task: only experiments whose names begin with it: "cifar10".
@@ -130,6 +130,8 @@ def comparison_table(task: str = "") -> str:
         theirs, ours, without = (
             _mean(runs.get(key, [])) for key in ((name, "published"), (name, "course"), (experiment.baseline, "course"))
         )
+        if (published, theirs, ours) == ("–", "–", "–"):
+            continue
         sizes = [f"{sum(p.numel() for p in find(key).model().parameters()):,}" for key in (name, experiment.baseline)]
         lines.append(_row((experiment.title, sizes[0], published, theirs, ours, without, sizes[1])))
     return "\n".join(lines)
