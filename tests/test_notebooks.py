@@ -1,6 +1,7 @@
 """Every notebook keeps every rule, and every rule can find fault; then the tools that write notebooks."""
 
 import copy
+import re
 
 import execute_notebooks
 import nbformat
@@ -10,6 +11,7 @@ import stamp
 from nbformat import v4
 
 from stn_course.data import data_folder, load_mnist
+from stn_course.exercises import EXERCISES
 
 NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
 NAME = "made_up.ipynb"
@@ -24,6 +26,13 @@ def by_name(value):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
 def test_every_notebook_keeps_every_rule(path, rule):
     assert list(rule(nbformat.read(path, as_version=4), path.name)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_every_exercise_stands_in_its_notebook_once_in_the_order_of_the_list_of_progress(path):
+    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    asked = re.findall(r"\bexercises\.(\w+)\.check\(", "\n".join(sources))
+    assert asked == [name for name, exercise in EXERCISES.items() if exercise.notebook == path.name[:2]]
 
 
 def test_the_readme_and_the_notebooks_are_stamped():

@@ -25,7 +25,8 @@ SETUP_CELL = """\
 import importlib.util, os, subprocess, sys
 if importlib.util.find_spec("stn_course") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "git+{repository}"], check=True)
-os.environ.setdefault("STN_COURSE_PROFILE", "quick")  # "smoke" (seconds), "quick" (minutes), "full" (as published)
+# How much is computed: "smoke" (seconds), "quick" (minutes) or "full" (as published). Restart the kernel after changes.
+os.environ.setdefault("STN_COURSE_PROFILE", "quick")
 
 from stn_course.notebook import setup
 setup();"""

@@ -161,6 +161,11 @@ def _(images, localisation):
     return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
+@transform_input.mistake("grid and sampler agree, but on align_corners=True; ±1 are outer edges here: False for both")
+def _(images, localisation):
+    return warp(images, localisation(images), align_corners=True)
+
+
 @transform_input.mistake("height and width have changed places: images.shape[2:] is (H, W)")
 def _(images, localisation):
     return warp(images, localisation(images), output_size=images.shape[:1:-1])

@@ -247,7 +247,7 @@ def _(model):
     return torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
 
 
-@steady.mistake("θ stays, but the loss hardly moves: the classifier can take, and needs, larger steps than that")
+@steady.mistake("θ stays, but the loss is still above 1: the classifier can take, and needs, larger steps than that")
 def _(model):
     return torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
 

@@ -9,19 +9,57 @@ from stn_course.spatial_transformer import warp
 features = Question(
     "features",
     "04",
-    answer=90,
-    why="Yes: 28 → 22 → 11 → 7 → 3, and 10 channels of 3 × 3.",
+    answer=160,
+    why="Yes: 32 → 26 → 13 → 9 → 4, and 10 channels of 4 × 4.",
     mistakes={
-        160: "Half of 7 is 3.5, and a pooling layer leaves the odd row out: 3, not 4.",
-        490: "That is before the second pooling: 10 · 7 · 7.",
-        9: "3 × 3 is right, and there are 10 channels of it.",
+        90: "That is for 28×28 pixels, as in section 1; here it begins with 32.",
+        250: "Half of 9 is 4.5, and a pooling layer leaves the odd row out: 4, not 5.",
+        810: "That is before the second pooling: 10 · 9 · 9.",
+        16: "4 × 4 is right, and there are 10 channels of it.",
         640: "A convolution of size k takes k − 1 pixels off, here: there is no padding.",
     },
     hints=(
         "A convolution of size k turns n pixels into n − k + 1; pooling by 2 into n // 2.",
-        "28 − 7 + 1 = 22, and half of it is 11. Then 11 − 5 + 1 = 7, and half of it is …",
+        "32 − 7 + 1 = 26, and half of it is 13. Then 13 − 5 + 1 = 9, and half of it is …",
     ),
 )
+
+
+def _count_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+count_parameters = Build(
+    "count_parameters",
+    "04",
+    _count_parameters,
+    cases=lambda: [
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 10)),),
+        (nn.Linear(7, 2),),
+    ],
+    hints=("model.parameters() gives tensors.", "A tensor of shape (10, 16) holds 160 numbers: .numel()."),
+    success="Yes. Compare networks by this number before you compare what they can do.",
+)
+
+
+@count_parameters.mistake("this counts the tensors; expected the numbers in them, .numel()")
+def _(model):
+    return len(list(model.parameters()))
+
+
+@count_parameters.mistake("the biases are parameters too")
+def _(model):
+    return sum(p.numel() for p in model.parameters() if p.ndim > 1)
+
+
+@count_parameters.mistake("the state also holds buffers, such as a running mean, and they are not learned by descent")
+def _(model):
+    return sum(values.numel() for values in model.state_dict().values())
+
+
+@count_parameters.mistake("only the last layer was counted")
+def _(model):
+    return sum(p.numel() for p in list(model.parameters())[-2:])
 
 
 def _undo_normalise(images, mean, std):
@@ -119,40 +157,3 @@ def _(images, theta, mean, std):
 @black_outside.mistake("normalised twice, before the warp and after it")
 def _(images, theta, mean, std):
     return (warp((images - mean) / std, theta) - mean) / std
-
-
-def _count_parameters(model):
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-count_parameters = Build(
-    "count_parameters",
-    "04",
-    _count_parameters,
-    cases=lambda: [
-        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 10)),),
-        (nn.Linear(7, 2),),
-    ],
-    hints=("model.parameters() gives tensors.", "A tensor of shape (10, 16) holds 160 numbers: .numel()."),
-    success="Yes. Compare networks by this number before you compare what they can do.",
-)
-
-
-@count_parameters.mistake("this counts the tensors; expected the numbers in them, .numel()")
-def _(model):
-    return len(list(model.parameters()))
-
-
-@count_parameters.mistake("the biases are parameters too")
-def _(model):
-    return sum(p.numel() for p in model.parameters() if p.ndim > 1)
-
-
-@count_parameters.mistake("the state also holds buffers, such as a running mean, and they are not learned by descent")
-def _(model):
-    return sum(values.numel() for values in model.state_dict().values())
-
-
-@count_parameters.mistake("only the last layer was counted")
-def _(model):
-    return sum(p.numel() for p in list(model.parameters())[-2:])

@@ -9,6 +9,19 @@ from stn_course.exercises.exercise import Build, Question
 from stn_course.sampling import bilinear_sample, nearest_sample
 from stn_course.transforms import Affine
 
+nearest_gradient = Question(
+    "nearest_gradient",
+    "02",
+    answer=0,
+    why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
+    mistakes={
+        -0.4: "That is the bilinear sampler's answer, right pixel minus left one. Which pixel does nearest ask?",
+        0.4: "That is the bilinear sampler's answer, with the wrong sign. Which pixel does nearest ask?",
+        0.9: "That is the value. The question was how it changes with x.",
+    },
+    hints=("What does the nearest sampler give at x = 3.2, at x = 3.3, at x = 3.4?",),
+)
+
 
 def _pixel(image, row, column):
     height, width = image.shape
@@ -218,20 +231,6 @@ def _(image, x, y):
 def _(image, x, y):
     along_x, along_y = _gradient_at(image, x, y)
     return along_x * image.shape[1] / 2, along_y * image.shape[0] / 2
-
-
-nearest_gradient = Question(
-    "nearest_gradient",
-    "02",
-    answer=0,
-    why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
-    mistakes={
-        -0.4: "That is the bilinear sampler's answer, right pixel minus left one. Which pixel does nearest ask?",
-        0.4: "That is the bilinear sampler's answer, with the wrong sign. Which pixel does nearest ask?",
-        0.9: "That is the value. The question was how it changes with x.",
-    },
-    hints=("What does the nearest sampler give at x = 3.2, at x = 3.3, at x = 3.4?",),
-)
 
 
 def _aligned(images, theta):
