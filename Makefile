@@ -24,7 +24,8 @@ lab: $(INSTALLED)
 	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_OPTIONS) $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest --nbval -m "not browser and not colab" --cov=stn_course --cov-report=term --cov-fail-under=90
+	$(RUN) -m pytest --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile \
+	    --cov=stn_course --cov-report=term --cov-fail-under=90
 
 # Every notebook and every explorer in JupyterLab, by keyboard and mouse; skipped, with the reason, without a Chromium.
 test-browser: $(INSTALLED)

@@ -6,6 +6,8 @@ import tempfile
 import hypothesis
 
 os.environ.setdefault("STN_COURSE_PROFILE", "smoke")
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # each has its share of the cores, and so have its kernels
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 # A learner's own progress is left alone: nothing is there, and what is not attempted is not noted.
 os.environ["STN_COURSE_PROGRESS"] = os.path.join(tempfile.gettempdir(), f"stn-course-progress-{os.getpid()}.json")
 os.environ.pop("MPLBACKEND", None)  # a kernel draws inline only where no other backend is named

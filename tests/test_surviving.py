@@ -166,7 +166,7 @@ def test_ctrl_c_at_any_instant_and_the_run_ends_with_the_same_bits(make_tiny, un
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(20):
-            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.001, seconds / 2))
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.001, seconds / 3))
             try:
                 stops += tiny_run(name, output=tmp_path).record is None
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -175,7 +175,7 @@ def test_ctrl_c_at_any_instant_and_the_run_ends_with_the_same_bits(make_tiny, un
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert stops >= 5
+    assert stops >= 3
     assert without_time(tiny_run(name, output=tmp_path).record) == without_time(undisturbed.record)
     assert_same_weights(tmp_path, undisturbed.folder)
 
