@@ -4,6 +4,7 @@ Alternative text, keyboard and labels are tested where they are made: in `test_p
 """
 
 import functools
+import sys
 
 import pytest
 import torch
@@ -58,6 +59,9 @@ def words(monkeypatch):
             found.append((font.size, fill, pictures.PAPER))
         return draw_text(self, xy, text, fill, font, *arguments, **options)
 
+    for name in [name for name in sys.modules if name.startswith("stn_course.widgets.")]:
+        for kept in vars(sys.modules[name]).values():  # what an earlier test has drawn is drawn again
+            getattr(kept, "cache_clear", lambda: None)()
     monkeypatch.setattr(pictures.Panel, "text", on_panel)
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", on_picture)
     return found
