@@ -225,6 +225,22 @@ def test_a_fault_that_lasts_leaves_nothing_and_the_stand_in_goes_on(server, tmp_
 
 
 @each_set
+def test_without_a_network_nobody_waits_for_it_at_every_load(server, tmp_path, capsys, monkeypatch, name):
+    load, small = SETS[name]
+    server.plays = not_found
+    load("test", tmp_path)
+    asked = len(server.asked)
+    assert asked and "could not be downloaded" in capsys.readouterr().out
+    server.plays = whole
+    for split in ("train", "test"):
+        assert not load(split, tmp_path).complete
+    assert len(server.asked) == asked and capsys.readouterr().out == ""
+    assert load("test", tmp_path / "elsewhere").complete  # another folder is another matter
+    monkeypatch.setattr(published, "ASK_AGAIN", 0)
+    assert torch.equal(load("test", tmp_path).images, small("test").images)
+
+
+@each_set
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_passes_is_got_over(server, tmp_path, name, fault):
     def at_first(handler, archive):

@@ -23,8 +23,8 @@ def load_cifar10(split: str, root: str | os.PathLike | None = None, offline: boo
     Args:
         split: "train" or "test".
         root: the data folder; `data_folder()` if None.
-        offline: True: the shapes, without a look anywhere else. None: those, only if nothing else can be had.
-            False: never those; no data is an error.
+        offline: True: the shapes, without a look anywhere else. None: those, only if nothing else can be had;
+            after a download that failed, none is tried for five minutes. False: never those; no data is an error.
 
     Returns:
         images uint8 (N, 3, 32, 32) in red, green and blue; labels int64 (N,), their names in `.classes`.

@@ -22,7 +22,7 @@ def load_mnist(split: str, root: str | os.PathLike | None = None, offline: bool 
         split: "train" or "test".
         root: the data folder; `data_folder()` if None.
         offline: True: the package's own digits, without a look anywhere else. None: those, only if nothing else can be
-            had. False: never those; no data is an error.
+            had; after a download that failed, none is tried for five minutes. False: never those; no data is an error.
 
     Returns:
         images uint8 (N, 1, 28, 28), 0 is background and 255 is ink; labels int64 (N,).
