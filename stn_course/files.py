@@ -1,4 +1,4 @@
-"""Nothing half-written, nothing altered: atomic writes, locks and checksums.
+"""Nothing half-written, nothing altered, nothing lost: atomic writes, locks, checksums, and a place that lasts.
 
 A file that others read is written beside its place and moved there in one step (`os.replace`), so that whoever looks
 sees the old file or the new one, never a part.

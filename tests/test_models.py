@@ -23,6 +23,7 @@ from stn_course.models import (
     TutorialCNN,
     TutorialSTN,
 )
+from stn_course.models.residual import Residual
 from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
 from stn_course.transforms import Affine, Attention, Projective
 
@@ -89,6 +90,19 @@ def functional_theta(x, weights):
     x = F.relu(F.conv2d(x, w[2], w[3]))
     x = F.relu(x.reshape(len(x), -1) @ w[4].T + w[5])
     return x @ w[6].T + w[7]
+
+
+def test_a_residual_block_adds_to_what_it_is_given():
+    torch.manual_seed(0)
+    block, x = Residual(4).double().eval(), uniform(1, 2, 4, 6, 6, dtype=torch.float64)
+    torch.testing.assert_close(block(x), x + block.f(x))
+    assert block.f(x).abs().max() > 0.01 and x.abs().max() > 0.01
+
+
+def test_beyond_the_edge_of_a_photograph_the_residual_network_sees_the_edge():
+    model, white = build("residual").eval(), torch.ones(1, 3, 32, 32)
+    zoomed_out = torch.tensor([[2.0, 0, 0, 0, 2.0, 0]])
+    torch.testing.assert_close(model.spatial_transformer.warp(white, zoomed_out), white)
 
 
 # Their sizes

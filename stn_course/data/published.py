@@ -88,7 +88,8 @@ class Published:
             missing = [name for name in self.files[split] if not (folder / self.folder / name).exists()]
             print(
                 f"{self.name} ({', '.join(missing)}) is not in {folder} and could not be downloaded "
-                f"({type(error).__name__}): going on with {self.stand_in_words}."
+                f"({type(error).__name__}): going on with {self.stand_in_words}. Once there is a network, restart the "
+                "kernel: a running one waits five minutes before it tries again."
             )
             return self.stand_in(split)
 

@@ -81,7 +81,7 @@ RTS_CIFAR_RECIPES = {  # the canvas has its own shifts
         1.5e-3, batch_size=64, localisation_rate=0.1, weight_decay=0.01, augmentation=FlipAndShift(shift=0)
     ),
 }
-RESIDUAL_PROFILES = {  # seven times the arithmetic of the others: meant for a GPU
+RESIDUAL_PROFILES = {  # fourteen times the arithmetic of `CifarSTN`: meant for a GPU
     "smoke": Profile(epochs=1, train_images=64, test_images=100, offline=True),
     "quick": Profile(epochs=3, train_images=2000, test_images=2000),
     "full": Profile(epochs=24, offline=False),

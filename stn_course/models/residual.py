@@ -1,4 +1,4 @@
-"""A residual network for CIFAR-10 that trains in a minute on a GPU, and a spatial transformer before it.
+"""A residual network for CIFAR-10, meant for a GPU, and a spatial transformer before it.
 
     block(x) = x + f(x)      f: two convolutions, each with batch normalisation and ReLU
 
