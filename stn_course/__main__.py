@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    train.add_argument("--precision", help="float32 or bfloat16 (default: bfloat16 where the hardware has it)")
     train.add_argument("--output", metavar="DIR", help="for record.json, weights.pt and checkpoints/")
     train.add_argument(
         "--validate", action="store_true", help="hold out 5,000 training images; leave the test split alone"
@@ -71,6 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.device,
         arguments.output,
         arguments.validate,
+        precision=arguments.precision,
     )
     if result.record is None:
         return 130 if result.history.by_hand else 1

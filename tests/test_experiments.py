@@ -431,6 +431,25 @@ def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_the_hardware_has_it(m
     assert losses[True, "published"] == losses[False, "published"]
 
 
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_can_be_chosen_whatever_the_hardware_has(native, precision, make_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments.running, "native_bfloat16", lambda device: native)
+    name = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10))
+    chosen = tiny_run(name, output=tmp_path / "chosen", precision=precision)
+    other = tiny_run(name, output=tmp_path / "default")
+    assert chosen.record["precision"] == precision
+    same = precision == other.record["precision"]
+    assert (chosen.history.column("loss") == other.history.column("loss")) is same
+
+
+def test_another_precision_does_not_go_on_with_a_run(make_tiny, tmp_path):
+    name = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10))
+    tiny_run(name, output=tmp_path, precision="float32")
+    with pytest.raises(ValueError, match="precision.*float32.*bfloat16"):
+        tiny_run(name, output=tmp_path, precision="bfloat16")
+
+
 def test_native_bfloat16_is_yes_or_no():
     assert type(experiments.native_bfloat16(torch.device("cpu"))) is bool
     assert experiments.native_bfloat16(torch.device("meta")) is False

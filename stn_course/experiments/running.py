@@ -20,6 +20,7 @@ from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 @dataclass
@@ -56,6 +57,7 @@ def run(
     output: str | os.PathLike | None = None,
     validate: bool = False,
     progress: bool = True,
+    precision: str | None = None,
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
@@ -73,9 +75,12 @@ def run(
             and at the end, and leave the test split alone. This is how recipes are chosen. The record says
             "held_out_accuracy" then, and the folder is another one.
         progress: whether to show a bar and a line for each epoch.
+        precision: "float32" or "bfloat16", in which the network is computed in training; θ and the sampler stay in
+            float32. None for bfloat16 where the recipe allows it and the hardware has it. The record says which.
 
     Raises:
-        ValueError: for an unknown experiment, profile or recipe, with the known ones; or checkpoints of another run.
+        ValueError: for an unknown experiment, profile, recipe or precision, with the known ones; or checkpoints of
+            another run.
         ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
         OSError: if nothing can be written where the folder shall be, before anything is trained.
         TimeoutError: if another process has been training the same for ten minutes.
@@ -90,6 +95,9 @@ def run(
     size = choose("profile", profile, experiment.profiles)
     plan = choose("recipe", recipe, experiment.recipes)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if precision is None:
+        precision = "bfloat16" if plan.autocast and native_bfloat16(device) else "float32"
+    autocast = choose("precision", precision, PRECISIONS)
     kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
     folder = Path(output) if output is not None else runs_folder() / kind / name / f"{recipe}-{profile}-{seed}"
 
@@ -107,7 +115,6 @@ def run(
     batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
     scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
     optimizer, schedule = plan.make(model, size.epochs * len(batches))
-    autocast = torch.bfloat16 if plan.autocast and native_bfloat16(device) else None
     fingerprint = {
         "experiment": name,
         "recipe": recipe,
@@ -118,7 +125,7 @@ def run(
         "validate": validate,
         "train_digest": train.digest,
         "device": device.type,
-        "precision": "bfloat16" if autocast else "float32",
+        "precision": precision,
         "version": stn_course.__version__,
     }
     with lock(folder, f"training {name} in {folder}"):
