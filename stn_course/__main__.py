@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--validate", action="store_true", help="hold out 5,000 training images; leave the test split alone"
     )
+    train.add_argument("--every-epoch", action="store_true", help="score the test split after every epoch, too")
 
     score = commands.add_parser("evaluate", help="test accuracy of the weights that come along, or of a file")
     score.set_defaults(command=_evaluate)
@@ -73,6 +74,7 @@ def _train(arguments: argparse.Namespace) -> int:
         arguments.output,
         arguments.validate,
         precision=arguments.precision,
+        every_epoch=arguments.every_epoch,
     )
     if result.record is None:
         return 130 if result.history.by_hand else 1

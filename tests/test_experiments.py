@@ -431,6 +431,25 @@ def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_the_hardware_has_it(m
     assert losses[True, "published"] == losses[False, "published"]
 
 
+def test_the_test_split_can_be_scored_after_every_epoch_and_training_is_the_same(make_tiny, tmp_path):
+    name = make_tiny("rts-mnist/st-cnn", replace(TINY, epochs=3))
+    plain, looked = (tiny_run(name, output=tmp_path / f"{look}", every_epoch=look) for look in (False, True))
+    scores = looked.history.column("test_accuracy")
+    assert len(scores) == 3 and scores[-1] == looked.record["test_accuracy"] == plain.record["test_accuracy"]
+    assert len(set(scores)) > 1
+    assert "test_accuracy" not in plain.history.rows[0]
+    assert looked.history.column("loss") == plain.history.column("loss")
+    for ours, theirs in zip(looked.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_test_split_is_not_both_left_alone_and_scored(make_tiny, tmp_path):
+    name = make_tiny("rts-mnist/cnn", ONE_EPOCH)
+    with pytest.raises(ValueError, match="validate or every_epoch"):
+        tiny_run(name, output=tmp_path / "run", validate=True, every_epoch=True)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_precision_can_be_chosen_whatever_the_hardware_has(native, precision, make_tiny, tmp_path, monkeypatch):

@@ -34,6 +34,10 @@ def test_train_writes_record_weights_and_checkpoints_and_evaluate_reads_them(tmp
             ["train", "rts-mnist/cnn", "--profile", "smoke", "--precision", "float8"],
             "expected precision as one of float32, bfloat16, got 'float8'",
         ),
+        (
+            ["train", "rts-mnist/cnn", "--profile", "smoke", "--validate", "--every-epoch"],
+            "expected validate or every_epoch, got both",
+        ),
         (["evaluate", "rts-mnist/cnn", "--weights", "absent.pt"], "absent.pt"),
     ],
 )

@@ -1,5 +1,6 @@
 """One experiment, from data to record: trained, gone on with where it was stopped, scored once at the end."""
 
+import copy
 import datetime
 import json
 import os
@@ -58,6 +59,7 @@ def run(
     validate: bool = False,
     progress: bool = True,
     precision: str | None = None,
+    every_epoch: bool = False,
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
@@ -77,10 +79,12 @@ def run(
         progress: whether to show a bar and a line for each epoch.
         precision: "float32" or "bfloat16", in which the network is computed in training; θ and the sampler stay in
             float32. None for bfloat16 where the recipe allows it and the hardware has it. The record says which.
+        every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy". Training is the same.
+            It shows what a published "best epoch" is worth; a recipe chosen by it is chosen on the test split.
 
     Raises:
-        ValueError: for an unknown experiment, profile, recipe or precision, with the known ones; or checkpoints of
-            another run.
+        ValueError: for an unknown experiment, profile, recipe or precision, with the known ones; checkpoints of another
+            run; or if the test split is to be left alone and scored after every epoch.
         ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
         OSError: if nothing can be written where the folder shall be, before anything is trained.
         TimeoutError: if another process has been training the same for ten minutes.
@@ -98,6 +102,8 @@ def run(
     if precision is None:
         precision = "bfloat16" if plan.autocast and native_bfloat16(device) else "float32"
     autocast = choose("precision", precision, PRECISIONS)
+    if validate and every_epoch:
+        raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
     kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
     folder = Path(output) if output is not None else runs_folder() / kind / name / f"{recipe}-{profile}-{seed}"
 
@@ -137,6 +143,10 @@ def run(
 
         def after_epoch(row: dict) -> dict:
             extra = {"theta": _thetas(model, watched)} if isinstance(model, STNetwork) else {}
+            if every_epoch:
+                as_saved = copy.deepcopy(model)
+                as_saved.load_state_dict(_rounded(model))
+                extra["test_accuracy"] = evaluate(as_saved, scoring).accuracy
             finished = History([*history.rows, row | extra])
             try:
                 save_checkpoint(
@@ -163,7 +173,7 @@ def run(
             if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
             return Result(model, history, None, folder)
-        weights = {key: value.half().cpu() for key, value in model.state_dict().items()}
+        weights = _rounded(model)
         model.load_state_dict(weights)  # what is scored is what is saved
         scored = evaluate(model, scoring)
         record = _record(fingerprint, train, scored_on, scored, history, device)
@@ -171,6 +181,11 @@ def run(
     if progress:
         print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
     return Result(model, history, record, folder, saved)
+
+
+def _rounded(model: nn.Module) -> dict[str, Tensor]:
+    """A model's weights as they are saved: half as large, and on the CPU."""
+    return {key: value.half().cpu() for key, value in model.state_dict().items()}
 
 
 def _save(folder: Path, weights: dict[str, Tensor], record: dict) -> bool:
