@@ -43,6 +43,15 @@ def test_a_record_is_of_a_whole_run_on_the_whole_data_set(name, recipe, seed):
     assert {key: record.get(key) for key in recipe_now} == recipe_now
 
 
+def test_where_every_epoch_was_scored_the_last_score_is_the_records():
+    looked = [record for record in records() if "test_accuracy" in record["epochs_run"][0]]
+    assert [(record["experiment"], record["recipe"], record["seed"]) for record in looked] == [
+        ("cifar10/lenet-st", "published", 1)  # which notebook 06 shows
+    ]
+    scores = [row["test_accuracy"] for row in looked[0]["epochs_run"]]
+    assert scores[-1] == looked[0]["test_accuracy"] < max(scores)
+
+
 @pytest.mark.parametrize(("name", "recipe"), [weights for weights in WEIGHTS if "mnist" in weights[0]])
 def test_the_weights_of_a_record_do_well_on_the_digits_that_come_along(name, recipe):
     test = find(name).task(load_mnist("test", offline=True))
