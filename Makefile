@@ -7,7 +7,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # A learner's own photograph comes as one message, and the server drops the connection over a larger one than this.
-LAB_OPTIONS := --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}'
+# And pictures come without the 40 ms for which the server lets small messages wait (see stn_course/lab.py).
+LAB_OPTIONS := --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}' \
+    --ServerApp.kernel_websocket_connection_class=stn_course.lab.PromptConnection
 PIP := $(RUN) -m pip --disable-pip-version-check
 WIDGETS7 := .venv-ipywidgets7
 RUN7 := $(WIDGETS7)/bin/python

@@ -87,6 +87,12 @@ def wait_until(condition, what: str, seconds: float = WAIT):
         time.sleep(0.02)
 
 
+def lab_options() -> list[str]:
+    """What `make lab` hands to JupyterLab."""
+    makefile = MAKEFILE.read_text().replace("\\\n", " ")
+    return shlex.split(re.search(r"^LAB_OPTIONS := (.*)$", makefile, re.MULTILINE)[1])
+
+
 @contextmanager
 def jupyterlab(folder: Path, home: Path) -> Iterator[str]:
     """The address of a JupyterLab of our own that serves a folder; its settings and its log are kept in `home`."""
@@ -112,7 +118,7 @@ def jupyterlab(folder: Path, home: Path) -> Iterator[str]:
         "LabApp.expose_app_in_browser": True,
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-    command += shlex.split(re.search(r"^LAB_OPTIONS := (.*)$", MAKEFILE.read_text(), re.MULTILINE)[1])  # as `make lab`
+    command += lab_options()
     log = home / "jupyterlab.log"
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)

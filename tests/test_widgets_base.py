@@ -1,4 +1,4 @@
-"""`widgets`: pictures are drawn ahead, so that the next press of a key finds its picture ready, and the right one."""
+"""`widgets`: the picture comes first and the rest follows; the next one is drawn ahead, and is the right one."""
 
 import asyncio
 import io
@@ -10,8 +10,8 @@ from PIL import Image
 
 from stn_course.experiments import ten_digits
 from stn_course.transforms import Affine, Attention, Projective
-from stn_course.widgets import EpochSlider, InterpolationMicroscope, ThetaDescent, TransformationExplorer
-from stn_course.widgets.base import AT_REST
+from stn_course.widgets import EpochSlider, InterpolationMicroscope, ThetaDescent, TransformationExplorer, base
+from stn_course.widgets.base import AFTERWARDS, AT_REST, moved_in_the_page
 from stn_course.widgets.sliders import on_a_step
 
 
@@ -140,3 +140,110 @@ def test_without_an_event_loop_pictures_are_drawn_when_they_are_needed():
     press(explorer.epoch)
     press(explorer.epoch)
     assert [state["epoch"] for state in seen] == [1, 2]
+
+
+# The picture first, the rest afterwards
+
+
+class Kernel:
+    """A kernel that works on a message of a type."""
+
+    kernel = property(lambda self: self)
+
+    def __init__(self, message: dict):
+        self.message = message
+
+    def get_parent(self) -> dict:
+        return self.message
+
+
+@pytest.mark.parametrize(
+    ("message", "by_page"),
+    [({"header": {"msg_type": "comm_msg"}}, True), ({"header": {"msg_type": "execute_request"}}, False), ({}, False)],
+)
+def test_a_control_is_moved_by_a_message_of_the_page_or_by_a_cell(monkeypatch, message, by_page):
+    monkeypatch.setattr(base, "get_ipython", lambda: Kernel(message))
+    assert moved_in_the_page() is by_page
+
+
+@pytest.mark.parametrize("shell", [None, object()], ids=["Python", "IPython"])
+def test_without_a_kernel_nothing_is_moved_in_a_page(monkeypatch, shell):
+    monkeypatch.setattr(base, "get_ipython", lambda: shell)
+    assert not moved_in_the_page()
+
+
+def beside(explorer) -> list:
+    """What stands beside the picture."""
+    names = ("theta_text", "matrix", "preset", "readout")
+    return [getattr(explorer, name).value for name in names if hasattr(explorer, name)]
+
+
+follows = pytest.mark.parametrize(
+    ("make", "name"), [move for move in MOVES if move[1] not in ("epoch", "zoom")]
+)  # which are not in words
+
+
+@follows
+def test_what_is_written_beside_a_picture_follows_it(monkeypatch, make, name):
+    monkeypatch.setattr(base, "moved_in_the_page", lambda: True)
+
+    async def use():
+        explorer = make()
+        await at_rest()
+        slider, picture, words = explorer.controls[name], bytes(explorer.picture.value), beside(explorer)
+        press(slider)
+        assert bytes(explorer.picture.value) != picture and beside(explorer) == words
+        await asyncio.sleep(2 * AFTERWARDS)
+        fresh = make()
+        fresh.controls[name].value = slider.value
+        await at_rest()
+        assert beside(explorer) == beside(fresh) != words
+
+    asyncio.run(use())
+
+
+@follows
+def test_a_cell_reads_what_follows_in_its_next_line(make, name):
+    async def use():
+        explorer = make()
+        words = beside(explorer)
+        press(explorer.controls[name])
+        assert beside(explorer) != words
+
+    asyncio.run(use())
+
+
+def test_the_rest_follows_while_a_slider_is_dragged_but_not_at_every_step(monkeypatch):
+    monkeypatch.setattr(base, "moved_in_the_page", lambda: True)
+
+    async def use():
+        explorer = TransformationExplorer()
+        await at_rest()
+        seen, follow = [], explorer._follow
+        explorer._follow = lambda: seen.append(explorer.theta) or follow()
+        slider, loop = explorer.controls["θ11"], asyncio.get_running_loop()
+        press(slider, -1)
+        assert not seen
+        until = loop.time() + 10
+        while not seen and loop.time() < until:  # with never a rest
+            press(slider, -1 if slider.value > 0 else 1)
+            await asyncio.sleep(0)
+        await at_rest()
+        assert seen == [explorer.theta] and float(explorer.theta_text.value.split(",")[0]) == explorer.theta[0]
+
+    asyncio.run(use())
+
+
+def test_a_part_that_is_moved_before_the_rest_has_followed_starts_from_the_latest_theta(monkeypatch):
+    monkeypatch.setattr(base, "moved_in_the_page", lambda: True)
+
+    async def use(wait: float):
+        explorer = TransformationExplorer()
+        await at_rest()
+        explorer.controls["θ13"].value = 0.5
+        await asyncio.sleep(wait)
+        explorer.controls["rotation"].value = 30.0
+        await at_rest()
+        return explorer.theta_text.value, explorer.controls["shift x"].value
+
+    assert asyncio.run(use(0)) == asyncio.run(use(2 * AFTERWARDS))

@@ -224,10 +224,12 @@ class ThetaDescent(Explorer):
     def _redraw(self, change: dict | None = None) -> None:
         if not self._by_hand:
             return
+        state = {"step": self.step.value} | self.settings
+        self._send(state, lambda: self._moved_once_more(state, change))
+
+    def _follow(self) -> None:
         step, settings = self.step.value, self.settings
         descent = self.trajectory(**settings)
-        state = {"step": step} | settings
-        self._send(state, lambda: self._moved_once_more(state, change))
         self.readout.value = _in_words(descent, step)
         self.message.value = (
             "" if descent.ended is None or step <= descent.ended

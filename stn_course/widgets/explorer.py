@@ -58,8 +58,7 @@ class TransformationExplorer(Explorer):
         self.presets = presets(transform)
         self.theta = self.presets["identity"]
         """θ as it is now: a tuple of n_params numbers."""
-        self.parts = self._to_parts(self.theta)
-        """Its parts. Those that were set stay as they were set, where others would say the same θ."""
+        self._parts: tuple[float, ...] | None = None
         self._make_controls()
         self._lay_out()
         self._show(self.theta)
@@ -183,20 +182,30 @@ class TransformationExplorer(Explorer):
             pictures += [caption, picture]
         return Still(below(pictures, 0), alt or f"where the sampler looks, and what comes out: {'; '.join(words)}")
 
+    @property
+    def parts(self) -> tuple[float, ...]:
+        """The parts of θ. Those that were set stay as they were set, where others would say the same θ."""
+        if self._parts is None:
+            self._parts = self._to_parts(self.theta)
+        return self._parts
+
     def _show(
         self,
         theta: Sequence[float],
         parts: Sequence[float] | None = None,
         ahead: Callable[[], Sequence[float] | None] = lambda: None,
     ) -> None:
-        """Make θ the state, bring all controls in step with it, and redraw once; `ahead` gives the θ to expect next."""
+        """Make θ the state, redraw once, and bring all controls in step with it; `ahead` gives the θ to expect next."""
         self.theta = checked_theta(theta, self.transform)
-        self.parts = self._to_parts(self.theta) if parts is None else tuple(parts)
+        self._parts = None if parts is None else tuple(parts)
         image = self.image.value
-        self._send(  # first: it is what the reader waits for
+        self._say("")
+        self._send(
             {"theta": self.theta, "image": image},
             lambda: (then := ahead()) and {"theta": checked_theta(then, self.transform), "image": image},
         )
+
+    def _follow(self) -> None:
         with self._unheard():
             for sliders, values in ((self.theta_sliders, self.theta), (self.part_sliders, self.parts)):
                 for slider, value in zip(sliders, values):
@@ -207,7 +216,6 @@ class TransformationExplorer(Explorer):
         self._theta_rows.layout.display = "grid" if self.mode.value == "θ" else "none"
         self._part_rows.layout.display = "grid" if self.mode.value == "parts" else "none"
         self.matrix.value = matrix_html(self.transform, self.theta)
-        self._say("")
 
     def _say(self, message: str) -> None:
         self.message.value = (
@@ -218,14 +226,14 @@ class TransformationExplorer(Explorer):
         """A control was moved: by hand, not by `_show`."""
         if not self._by_hand:
             return
-        control, theta, parts = change["owner"], list(self.theta), list(self.parts)
+        control, theta = change["owner"], list(self.theta)
         try:
             if control in self.theta_sliders:
                 index = self.theta_sliders.index(control)
                 if takes(control, theta, index):
                     self._show(theta, ahead=lambda: _moved_once_more(theta, index, change))
             elif control in self.part_sliders:
-                index = self.part_sliders.index(control)
+                index, parts = self.part_sliders.index(control), list(self.parts)
                 if takes(control, parts, index):
                     self._show(
                         self._from_parts(parts),
@@ -237,7 +245,7 @@ class TransformationExplorer(Explorer):
             elif control is self.preset and control.value in self.presets:
                 self._show(self.presets[control.value])
             else:  # another image, or the other set of sliders
-                self._show(theta, parts)
+                self._show(theta, self._parts)
         except ValueError as error:
             self._say(str(error))
 
@@ -260,7 +268,7 @@ class TransformationExplorer(Explorer):
         with self._unheard():
             self.image.options = [*self.images]
             self.image.value = OWN
-        self._show(self.theta, self.parts)
+        self._show(self.theta, self._parts)
 
     def _invert(self, _button: ipywidgets.Button) -> None:
         try:

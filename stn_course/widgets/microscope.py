@@ -210,8 +210,12 @@ class InterpolationMicroscope(Explorer):
         except ValueError as error:
             self.message.value = f"<b>Not drawn:</b> {escape(str(error))}"
             return
+        self.message.value = ""
+
+    def _follow(self) -> None:
+        state = self.state()
         reading = self.read(**{name: value for name, value in state.items() if name != "zoom"})
-        self.readout.value, self.message.value = self._read_out(reading, state), ""
+        self.readout.value = self._read_out(reading, state)
 
     def _read_out(self, reading: Reading, state: Mapping) -> str:
         """The numbers in words, always in as many lines."""
