@@ -27,13 +27,13 @@ import live  # noqa: E402
 FLOOR = """\
 from PIL import Image
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import png
+from stn_course.widgets.pictures import webp
 import ipywidgets
 
 class Floor(Explorer):
     def __init__(self):
-        self.pictures = [png(Image.new("RGB", (100, 100), (level, 0, 0))) for level in range(101)]
-        self.picture, self.x = ipywidgets.Image(format="png", value=self.pictures[0]), ipywidgets.IntSlider(0, 0, 100)
+        self.pictures = [webp(Image.new("RGB", (100, 100), (level, 0, 0))) for level in range(101)]
+        self.picture, self.x = ipywidgets.Image(format="webp", value=self.pictures[0]), ipywidgets.IntSlider(0, 0, 100)
         self.controls, self.widget = {"x": self.x}, ipywidgets.VBox([self.x, self.picture])
         self.x.observe(lambda change: setattr(self.picture, "value", self.pictures[change["new"]]), "value")
 
@@ -66,7 +66,7 @@ def twin(explorer, name, draw):
     return theirs
 """
 
-WARM_UP = 2
+WARM_UP = 10  # presses: a browser compiles what a page does while it does it
 REST = 100  # milliseconds before a press: as long as somebody takes who presses a key again and again
 WATCH = """root => {
     let pressed = null, before = null, done = null;

@@ -121,7 +121,7 @@ class Live:
         return self.root.locator(f".control-{list(self.controls).index(name)}")
 
     def shown(self) -> bytes:
-        """The PNG that the page shows now; empty while one takes the place of another."""
+        """The bytes of the picture that the page shows now; empty while one takes the place of another."""
         read = """async image => {
             try {
                 await image.decode();
@@ -134,7 +134,7 @@ class Live:
         return base64.b64decode(self.image.evaluate(read))
 
     def settled(self) -> bytes:
-        """The PNG shown once the kernel has answered all; it must be the picture that the controls stand for."""
+        """The picture shown once the kernel has answered all; it must be the picture that the controls stand for."""
 
         def agrees() -> bytes | None:
             self.lab.settle()
@@ -295,7 +295,7 @@ class Drag:
 
 
 def pixels(shown: bytes) -> bytes:
-    """The colours in a PNG, row by row."""
+    """The colours in the file of a picture, row by row."""
     return Image.open(io.BytesIO(shown)).convert("RGB").tobytes()
 
 

@@ -9,7 +9,7 @@ import ipywidgets
 from IPython import get_ipython
 from PIL import Image
 
-from stn_course.widgets.pictures import png
+from stn_course.widgets.pictures import webp
 from stn_course.widgets.sliders import on_a_step
 
 KEPT = 64  # pictures, some 50 kB each
@@ -39,16 +39,16 @@ class Explorer:
     _drawing_ahead: asyncio.TimerHandle | None = None
 
     @cached_property
-    def _png(self):
+    def _encoded(self):
         """State → the bytes of its picture; the last ones are remembered."""
-        return lru_cache(KEPT)(lambda **state: png(self.compose(**state)))
+        return lru_cache(KEPT)(lambda **state: webp(self.compose(**state)))
 
     def _send(self, state: dict, ahead: Callable[[], dict | None] = lambda: None) -> None:
         """Show the picture of a state, and let the rest follow it: `_follow`, and drawing what may come next.
 
         A state is what `compose` takes, always in the same order.
         """
-        self.picture.value = self._png(**state)
+        self.picture.value = self._encoded(**state)
         if self._drawing_ahead is not None:
             self._drawing_ahead.cancel()
         try:
@@ -79,7 +79,7 @@ class Explorer:
     def _draw_ahead(self, ahead: Callable[[], dict | None]) -> None:
         with suppress(ValueError):  # it is told when it is asked for
             if (state := ahead()) is not None:
-                self._png(**state)
+                self._encoded(**state)
 
     @contextmanager
     def _unheard(self) -> Iterator[None]:

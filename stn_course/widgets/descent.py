@@ -184,7 +184,7 @@ class ThetaDescent(Explorer):
         self.sampler.add_class("widget-inline-hbox")  # its description beside it, as with the other controls
         self.controls = {name: getattr(self, name) for name in ("preset", "play", "reset", "step", *FIRST)}
         self.picture = ipywidgets.Image(
-            format="png", layout=ipywidgets.Layout(max_width="100%", align_self="flex-start")
+            format="webp", layout=ipywidgets.Layout(max_width="100%", align_self="flex-start")
         )
         self.readout = ipywidgets.HTML(layout=ipywidgets.Layout(height="52px"))
         self.message = ipywidgets.HTML(layout=ipywidgets.Layout(height="28px"))

@@ -37,8 +37,8 @@ class EpochSlider(Explorer):
     Example:
         >>> slider = EpochSlider(torch.rand(3, 1, 42, 42), Affine().identity().expand(5, 3, 6))
         >>> slider.epoch.value = 5
-        >>> bytes(slider.picture.value[1:4])
-        b'PNG'
+        >>> bytes(slider.picture.value[8:12])
+        b'WEBP'
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EpochSlider(Explorer):
         self.reset = ipywidgets.Button(description="reset", tooltip="back to the untrained network")
         self.controls = {"epoch": self.epoch, "reset": self.reset}
         width = MARGIN + len(images) * (TILE + GAP)
-        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=f"{width}px", max_width="100%"))
+        self.picture = ipywidgets.Image(format="webp", layout=ipywidgets.Layout(width=f"{width}px", max_width="100%"))
         self._send({"epoch": 0})
         self.epoch.observe(self._redraw, names="value")
         self.reset.on_click(lambda _: setattr(self.epoch, "value", 0))

@@ -84,7 +84,7 @@ class TransformationExplorer(Explorer):
             description="θ", continuous_update=False, layout=_wide(480), style={"description_width": "20px"}
         )
         self.matrix, self.message = ipywidgets.HTML(), ipywidgets.HTML(layout=ipywidgets.Layout(min_height="32px"))
-        self.picture = ipywidgets.Image(format="png", layout=_wide(WIDTH))
+        self.picture = ipywidgets.Image(format="webp", layout=_wide(WIDTH))
         self.controls = {
             "image": self.image,
             "upload": self.upload,
@@ -261,7 +261,7 @@ class TransformationExplorer(Explorer):
         try:
             name, data = uploaded_file(change["new"])
             self.images[OWN] = read_image(data, name)
-            self._png.cache_clear()  # the name stands for another picture now
+            self._encoded.cache_clear()  # the name stands for another picture now
         except ValueError as error:
             self._say(str(error))
             return

@@ -98,7 +98,7 @@ class InterpolationMicroscope(Explorer):
         self.align_corners = ipywidgets.Checkbox(False, description="align_corners", style=label, layout=narrow)
         self.reset = ipywidgets.Button(description="reset", tooltip="back to the first point and the first settings")
         self.message = ipywidgets.HTML(layout=ipywidgets.Layout(height="28px"))
-        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width=f"{SIZE[0]}px", max_width="100%"))
+        self.picture = ipywidgets.Image(format="webp", layout=ipywidgets.Layout(width=f"{SIZE[0]}px", max_width="100%"))
         self.readout = ipywidgets.HTML()
         self._settings = {name: getattr(self, name) for name in self.start}
         self.controls = {**self._settings, "reset": self.reset}

