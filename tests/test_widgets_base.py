@@ -134,6 +134,12 @@ def test_what_cannot_be_drawn_is_told_only_when_it_is_asked_for(caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("make", dict.fromkeys(make for make, _ in MOVES))
+def test_a_picture_says_what_kind_of_file_it_is(make):
+    picture = make().picture
+    assert Image.open(io.BytesIO(bytes(picture.value))).format.lower() == picture.format == "webp"
+
+
 def test_without_an_event_loop_pictures_are_drawn_when_they_are_needed():
     explorer = epochs()
     seen = composed(explorer)
@@ -178,9 +184,8 @@ def beside(explorer) -> list:
     return [getattr(explorer, name).value for name in names if hasattr(explorer, name)]
 
 
-follows = pytest.mark.parametrize(
-    ("make", "name"), [move for move in MOVES if move[1] not in ("epoch", "zoom")]
-)  # which are not in words
+IN_WORDS = [move for move in MOVES if move[1] not in ("epoch", "zoom")]  # those stand in the picture alone
+follows = pytest.mark.parametrize(("make", "name"), IN_WORDS)
 
 
 @follows
