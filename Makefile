@@ -6,10 +6,6 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-# A learner's own photograph comes as one message, and the server drops the connection over a larger one than this.
-# And pictures come without the 40 ms for which the server lets small messages wait (see stn_course/lab.py).
-LAB_OPTIONS := --ServerApp.tornado_settings='{"websocket_max_message_size": 268435456}' \
-    --ServerApp.kernel_websocket_connection_class=stn_course.lab.PromptConnection
 PIP := $(RUN) -m pip --disable-pip-version-check
 WIDGETS7 := .venv-ipywidgets7
 RUN7 := $(WIDGETS7)/bin/python
@@ -18,12 +14,7 @@ RUN7 := $(WIDGETS7)/bin/python
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
-	@mkdir -p my-notebooks
-	@for notebook in notebooks/*.ipynb; do \
-	    copy="my-notebooks/$${notebook##*/}"; \
-	    [ -e "$$copy" ] || cp "$$notebook" "$$copy" || exit 1; \
-	done
-	cd my-notebooks && ../$(RUN) -m jupyterlab $(LAB_OPTIONS) $(LAB_ARGS)
+	$(RUN) -m stn_course lab $(LAB_ARGS)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile \

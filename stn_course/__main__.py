@@ -1,8 +1,13 @@
-"""The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade`."""
+"""The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade | lab`."""
 
 import argparse
 import sys
 from pathlib import Path
+
+if __name__ == "__main__" and sys.argv[1:2] == ["lab"]:  # before PyTorch, which takes seconds and a server never needs
+    from stn_course import lab_server
+
+    sys.exit(lab_server.main(sys.argv[2:]))
 
 from stn_course import exercises, experiments
 from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
@@ -61,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="run notebooks that were handed in, and list what their checks found")
     grade.set_defaults(command=_grade)
     grade.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
+
+    commands.add_parser("lab", help="JupyterLab on your copy of the notebooks; takes JupyterLab's own options")
     return parser
 
 

@@ -7,8 +7,6 @@ JavaScript is reached through `window.jupyterapp`, which its `expose_app_in_brow
 import ast
 import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,16 +19,17 @@ from pathlib import Path
 
 import nbformat
 
-MAKEFILE = Path(__file__).parents[1] / "Makefile"
+from stn_course import lab_server
+
 WAIT = 120.0
 """Seconds after which something that has not happened is a fault; on an idle machine most things take less than one."""
 
+LOG = "jupyterlab.log"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 CHROMIUM_OPTIONS = [*QUIET.split(), "--disable-component-update", "--disable-sync"]
 SETTINGS = {
-    # No news, no tour, every cell in the page, so that what is wrong in the last one shows without scrolling there.
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # Every cell in the page, so that what is wrong in the last one shows without scrolling there.
     "notebook-extension/tracker": {"windowingMode": "none"},
     "docmanager-extension/plugin": {"autosave": False},
 }
@@ -87,63 +86,65 @@ def wait_until(condition, what: str, seconds: float = WAIT):
         time.sleep(0.02)
 
 
-def lab_options() -> list[str]:
-    """What `make lab` hands to JupyterLab."""
-    makefile = MAKEFILE.read_text().replace("\\\n", " ")
-    return shlex.split(re.search(r"^LAB_OPTIONS := (.*)$", makefile, re.MULTILINE)[1])
-
-
 @contextmanager
 def jupyterlab(folder: Path, home: Path) -> Iterator[str]:
-    """The address of a JupyterLab of our own that serves a folder; its settings and its log are kept in `home`."""
+    """The address of a JupyterLab that serves a folder, configured as `make lab` does it, without a token."""
     for name, settings in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings))
-    environment = os.environ | {
-        "STN_COURSE_PROFILE": "smoke",
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "IPYTHONDIR": str(home / "ipython"),
-    }
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": 0,
         "ServerApp.open_browser": False,
-        "ServerApp.allow_root": True,
         "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True,
     }
-    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-    command += lab_options()
-    log = home / "jupyterlab.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    command = ["jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    environment = lab_server.surroundings() | {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    with server(command, folder, home, environment) as started:
+        yield started["url"]
 
-    def address() -> str | None:
-        if server.poll() is not None:
+
+@contextmanager
+def server(command: list[str], folder: Path, home: Path, environment: dict[str, str]) -> Iterator[dict]:
+    """What a JupyterLab of our own says of itself, once it answers; all that it writes, its log too, is in `home`."""
+    places = {
+        "HOME": home,
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+    }
+    environment = os.environ | {"STN_COURSE_PROFILE": "smoke"} | {k: str(v) for k, v in places.items()} | environment
+    log = home / LOG
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+    def started() -> dict | None:
+        if process.poll() is not None:
             raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
         for path in (home / "runtime").glob("jpserver-*.json"):
             try:
-                url = json.loads(path.read_text())["url"]
-                urllib.request.urlopen(f"{url}api/status", timeout=5).close()
-                return url
+                said = json.loads(path.read_text())
+                urllib.request.urlopen(f"{said['url']}api", timeout=5).close()
+                return said
             except (OSError, ValueError):  # half written, or not listening yet
                 pass
         return None
 
     try:
-        yield wait_until(address, "JupyterLab did not answer")
+        yield wait_until(started, "JupyterLab did not answer")
     finally:
-        server.terminate()  # and with it go the kernels
+        process.terminate()  # and with it go the kernels
         try:
-            server.wait(20)
+            process.wait(20)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            process.kill()
+            process.wait()
 
 
 @contextmanager

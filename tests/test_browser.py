@@ -1,6 +1,9 @@
 """The notebooks and the explorers as a learner meets them: in JupyterLab, in a real browser."""
 
+import re
 import shutil
+import socket
+from pathlib import Path
 
 import browser
 import nbformat
@@ -115,3 +118,38 @@ def test_every_notebook_runs_from_top_to_bottom_and_complains_of_nothing(lab, pa
         assert set(lab.refused) <= {BADGE}
     finally:
         lab.close()
+
+
+def test_the_lab_starts_beside_another_server_opens_the_first_notebook_and_asks_nothing(tmp_path):
+    course, home, opened = tmp_path / "course", tmp_path / "home", tmp_path / "opened"
+    home.mkdir()
+    shutil.copytree(stamp.ROOT / "notebooks", course / "notebooks")
+    spec = home / "data" / "kernels" / "python3" / "kernel.json"  # of the user's, which must not be taken
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["false"], "display_name": "not ours", "language": "python"}')
+    screen = tmp_path / "screen"  # the browser of this machine, as the server sees it
+    screen.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    screen.chmod(0o755)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = ["stn_course", "lab", f"--port={port}"]
+        with (
+            browser.server(command, course, home, {"BROWSER": f"{screen} %s"}) as started,
+            browser.chromium() as context,
+        ):
+            log = (home / browser.LOG).read_text()
+            assert started["port"] != port and started["hostname"] == "localhost" and started["token"]
+            address = re.findall(rf"http://localhost:{started['port']}\S+", log)[-1]
+            page = context.new_page()
+            page.route(lambda url: "localhost" not in url, lambda route: route.abort())
+            page.goto(address)
+            page.locator(".jp-NotebookPanel:visible", has_text="Start here").wait_for()
+            page.locator(
+                "[title*='Kernel status: Idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']"
+            ).wait_for()
+            page.wait_for_timeout(2000)  # what asks does so when everything else is done
+            assert page.locator(".jp-Dialog, .Toastify__toast").all_inner_texts() == []
+            assert page.get_by_text("not ours").count() == 0
+            assert address in Path(opened.read_text().strip().removeprefix("file://")).read_text()

@@ -1,18 +1,16 @@
-"""`lab`: what a kernel says goes to the page at once, in the JupyterLab that `make lab` starts."""
+"""`lab_connection`: what a kernel says goes to the page at once, in the JupyterLab that `make lab` starts."""
 
 import asyncio
 import socket
 
 import traitlets
-from browser import lab_options
-from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 from tornado.websocket import WebSocketHandler, websocket_connect
 
-from stn_course.lab import PromptConnection
+from stn_course.lab_connection import PromptConnection
 
 
 class Connection(PromptConnection):
@@ -51,10 +49,3 @@ def test_small_packets_are_sent_at_once_and_the_kernel_is_connected_as_ever(monk
 
     assert asyncio.run(ask()) not in (None, "0")
     assert len(connected) == 1
-
-
-def test_make_lab_asks_for_it():
-    app = ServerApp()
-    app.parse_command_line(lab_options())
-    assert app.kernel_websocket_connection_class is PromptConnection
-    assert app.tornado_settings["websocket_max_message_size"] == 2**28

@@ -1,4 +1,4 @@
-"""JupyterLab's server as `make lab` starts it: what a kernel says goes to the page at once.
+"""Between a kernel and its page in JupyterLab: what a kernel says goes to the page at once.
 
 A slider's new picture comes after two small messages: the kernel is busy, the slider has this value. TCP puts off a
 small packet until the one before has been acknowledged (Nagle), and the receiver puts off acknowledging it (40 ms on
@@ -18,7 +18,7 @@ class PromptConnection(ZMQChannelsWebsocketConnection):
         >>> ServerApp(
         ...     kernel_websocket_connection_class=f"{__name__}.PromptConnection"
         ... ).kernel_websocket_connection_class
-        <class 'stn_course.lab.PromptConnection'>
+        <class 'stn_course.lab_connection.PromptConnection'>
     """
 
     def connect(self):
