@@ -21,13 +21,16 @@ ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com"
 
 SETUP_CELL = """\
-# Setup, the same in every notebook. On Colab it installs the course; elsewhere the course is there already.
-import importlib.util, os, subprocess, sys
+# Setup, the same in every notebook. The course is in a folder above this one, or installed; Colab installs it here.
+import importlib.util, os, pathlib, subprocess, sys
+here = pathlib.Path.cwd()
+sys.path[:0] = [str(folder) for folder in here.parents if (folder / "stn_course/__init__.py").exists()][:1]
 if importlib.util.find_spec("stn_course") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "git+{repository}"], check=True)
+    address = "git+{repository}"
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", address]).returncode:
+        raise ModuleNotFoundError(f"No folder above {{here}} has the course and pip cannot get it: is there a network?")
 # How much is computed: "smoke" (seconds), "quick" (minutes) or "full" (as published). Restart the kernel after changes.
 os.environ.setdefault("STN_COURSE_PROFILE", "quick")
-
 from stn_course.notebook import setup
 setup();"""
 PAGES = ("README.md", "INSTRUCTORS.md")
