@@ -1,16 +1,17 @@
 # `make lab` to learn, `make test` to check: each needs Python 3.11 or newer and installs the rest into .venv.
 #   PYTHON=python3.12   another Python to make .venv with
-#   TORCH_INDEX=URL     take torch and torchvision from this index, such as PyTorch's own for CPUs
+#   TORCH_INDEX=URL     take torch and torchvision from this index, or as pip does with `pypi`; otherwise they come from
+#                       PyTorch's index for CPUs on a Linux without an NVIDIA GPU, where that can be reached
 #   LAB_ARGS=...        handed to JupyterLab, such as --no-browser
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
-WIDGETS7 := .venv-ipywidgets7
-RUN7 := $(WIDGETS7)/bin/python
+LOWEST := .venv-lowest
+RUN_LOWEST := $(LOWEST)/bin/python
 
-.PHONY: lab test test-browser test-colab test-ipywidgets7 notebooks stamp html lint results
+.PHONY: lab test test-browser test-colab test-lowest notebooks stamp html lint results
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
@@ -28,10 +29,9 @@ test-browser: $(INSTALLED)
 test-colab: $(INSTALLED)
 	$(RUN) -m pytest -m colab -rs tests/test_colab.py
 
-# The sliders once more with the ipywidgets that Colab carries.
-test-ipywidgets7: $(WIDGETS7)/.installed
-	$(RUN7) -c 'import ipywidgets; version = ipywidgets.__version__; assert version.startswith("7.7."), version'
-	$(RUN7) -m pytest tests/test_widgets_*.py
+# With the lowest versions that pyproject.toml allows, which need a Python 3.11: PYTHON=python3.11
+test-lowest: $(LOWEST)/.installed
+	$(RUN_LOWEST) -m pytest --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile
 
 notebooks: $(INSTALLED)
 	$(RUN) tools/execute_notebooks.py
@@ -57,14 +57,13 @@ $(INSTALLED): pyproject.toml
 	    echo "Name another one, such as: make $(MAKECMDGOALS) PYTHON=python3.12"; \
 	    exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(PIP) install --index-url "$(TORCH_INDEX)" "torch>=2.6" torchvision)
+	TORCH_INDEX="$(TORCH_INDEX)" $(RUN) tools/install_torch.py
 	$(PIP) install -e ".[lab,test]"
 	@touch $@
 
-# All but ipywidgets is taken from .venv, whose folder the .pth file names: what stands before it in sys.path wins.
-$(WIDGETS7)/.installed: $(INSTALLED)
-	$(RUN) -m venv --clear $(WIDGETS7)
-	$(RUN7) -m pip --disable-pip-version-check install --no-deps "ipywidgets==7.7.*" ipython_genutils
-	@folder='import sysconfig; print(sysconfig.get_path("purelib"))'; \
-	    echo "import site; site.addsitedir('$$($(RUN) -c "$$folder")')" > "$$($(RUN7) -c "$$folder")/of-venv.pth"
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(RUN_LOWEST) tools/lowest.py > $(LOWEST)/lowest.txt
+	TORCH_INDEX="$(TORCH_INDEX)" $(RUN_LOWEST) tools/install_torch.py --constraint $(LOWEST)/lowest.txt
+	$(RUN_LOWEST) -m pip --disable-pip-version-check install --constraint $(LOWEST)/lowest.txt -e ".[lab,test]"
 	@touch $@
