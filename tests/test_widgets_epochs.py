@@ -99,7 +99,7 @@ def test_the_still_strip_holds_the_same_pictures(slider):
 @pytest.mark.parametrize("size", [(40, 80), (80, 40)], ids=str)
 def test_oblong_images_keep_their_proportions_and_a_turned_border_its_right_angles(size):
     """A blank image, so that the frame is the only vermillion: its extremes are where a true turn puts the corners."""
-    theta = from_parts(torch.tensor([[30.0, 0.4, 0.4, 0, 0, 0]]), size=size)
+    theta = from_parts(torch.tensor([[30.0, 0.25, 0.25, 0, 0, 0]]), size=size)
     slider = EpochSlider(torch.zeros(2, 1, *size), theta.expand(1, 2, 6))
     high, wide = (TILE * side // 80 for side in size)
     shown = np.asarray(slider.compose(1)).astype(int)
@@ -108,9 +108,10 @@ def test_oblong_images_keep_their_proportions_and_a_turned_border_its_right_angl
     tile = shown[2:, left:][:high, :wide]
     rows, columns = np.nonzero((np.abs(tile - (0xD5, 0x5E, 0x00)).max(-1) < 40)[2:-2, 2:-2])
     turn = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6)], [np.sin(np.pi / 6), np.cos(np.pi / 6)]])
-    reach = turn @ (0.2 * wide, 0.2 * high)  # of a turned box, along x and along y
-    assert np.abs((columns.max() - columns.min()) / 2 - reach[0]) < 3.5  # the dot on the corner is as wide as that
-    assert np.abs((rows.max() - rows.min()) / 2 - reach[1]) < 3.5
+    reach = turn @ (0.125 * wide, 0.125 * high)  # of a turned box, along x and along y
+    for at, side, half in ((columns + 2, wide, reach[0]), (rows + 2, high, reach[1])):
+        assert at.min() == pytest.approx(side / 2 - half, abs=5)  # the dot on the corner reaches three pixels
+        assert at.max() == pytest.approx(side / 2 + half, abs=5)
 
 
 def test_thetas_of_any_device_that_require_gradients_are_taken(slider):
