@@ -6,13 +6,15 @@ image (source), so a digit that is turned by +φ and enlarged by s needs the *in
 Source: Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.4.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import describe
+from stn_course.transforms import Size, check_size, describe
 
 
 class Pose(NamedTuple):
@@ -31,38 +33,44 @@ class RTS:
 
     The image is turned and scaled about the centre of its box; the centre is uniform over the places where the
     *unscaled* box lies on the canvas. What the turned and scaled image covers is drawn whole: nothing is cut off at
-    its box, only at the canvas.
+    its box, only at the canvas. It turns in pixels, so nothing is sheared when canvas or image are not square.
 
     Args:
-        canvas: height and width of the result, in pixels.
+        canvas: size of the result in pixels: (H', W'), or one number for both.
         degrees: the rotation is drawn from [-degrees, degrees].
         scale: the range the scale is drawn from.
-        image: height and width of the images, in pixels.
+        image: size of the images in pixels: (H, W), or one number for both.
 
     Raises:
-        ValueError: if the canvas is smaller than the image, or a range is empty or not positive.
+        ValueError: if a size is none, the canvas is lower or narrower than the image, or a range is empty, not positive
+            or not finite.
 
     Example:
         >>> rts = RTS()
         >>> digits = torch.rand(5, 1, 28, 28)
         >>> rts(digits, torch.Generator().manual_seed(0)).shape
         torch.Size([5, 1, 42, 42])
+        >>> RTS(canvas=(42, 60))(digits).shape
+        torch.Size([5, 1, 42, 60])
     """
 
     def __init__(
         self,
-        canvas: int = 42,
+        canvas: int | Size = 42,
         degrees: float = 45.0,
         scale: tuple[float, float] = (0.7, 1.2),
-        image: int = 28,
+        image: int | Size = 28,
     ):
-        if canvas < image:
-            raise ValueError(f"expected a canvas of at least the image's {image} pixels, got {canvas}")
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"expected scale as (low, high) with 0 < low ≤ high, got {scale}")
+        self.canvas, self.image = _size("canvas", canvas), _size("image", image)
+        if self.canvas[0] < self.image[0] or self.canvas[1] < self.image[1]:
+            raise ValueError(
+                f"expected a canvas of at least the image's {_times(self.image)} pixels, got {_times(self.canvas)}"
+            )
+        if not 0 < scale[0] <= scale[1] < math.inf:
+            raise ValueError(f"expected scale as (low, high) with 0 < low ≤ high, both finite, got {scale}")
         if not 0 <= degrees <= 180:
             raise ValueError(f"expected degrees from 0 to 180, got {degrees}")
-        self.canvas, self.degrees, self.scale, self.image = canvas, float(degrees), tuple(scale), image
+        self.degrees, self.scale = float(degrees), tuple(scale)
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Tensor:
         """Draw n random θ, (n, 6), affine, canvas → image. They lie on the generator's device.
@@ -73,32 +81,35 @@ class RTS:
         """
         device = generator.device if generator is not None else "cpu"
         turn, size, x, y = torch.rand(4, n, generator=generator, device=device, dtype=dtype)
-        room = 1 - self.image / self.canvas  # how far the centre may lie from the middle of the canvas
+        # how far the centre may lie from the middle of the canvas
+        room_y, room_x = (1 - image / canvas for image, canvas in zip(self.image, self.canvas))
         low, high = self.scale
         return self.theta(
             Pose(
                 degrees=(2 * turn - 1) * self.degrees,
                 scale=low + size * (high - low),
-                centre=torch.stack((2 * x - 1, 2 * y - 1), dim=1) * room,
+                centre=torch.stack(((2 * x - 1) * room_x, (2 * y - 1) * room_y), dim=1),
             )
         )
 
     def theta(self, pose: Pose) -> Tensor:
         """The θ, (B, 6), canvas → image, that gives images this pose.
 
-        With p_t = s R p_s + c in pixels from the centres, backwards: p_s = R⁻¹ (p_t − c) / s.
+        With p_t = s R p_s + c in pixels from the centres, backwards: p_s = R⁻¹ (p_t − c) / s. A unit of the canvas is
+        W'/2 pixels long along x and H'/2 along y, a unit of the image W/2 and H/2.
         """
         radians = torch.deg2rad(pose.degrees)
-        size = self.canvas / self.image / pose.scale  # canvas units → image units
-        cos, sin = (
-            size * torch.cos(radians),
-            size * torch.sin(radians),
-        )  # y points down: R⁻¹ = [[cos, −sin], [sin, cos]]
+        cos, sin = torch.cos(radians), torch.sin(radians)  # y points down: R⁻¹ = [[cos, −sin], [sin, cos]]
+        (high, wide), (height, width) = self.canvas, self.image
+        a, b = wide / width / pose.scale * cos, high / width / pose.scale * sin
+        c, d = wide / height / pose.scale * sin, high / height / pose.scale * cos
         c_x, c_y = pose.centre.unbind(1)
-        return torch.stack((cos, -sin, sin * c_y - cos * c_x, sin, cos, -sin * c_x - cos * c_y), dim=1)
+        return torch.stack((a, -b, b * c_y - a * c_x, c, d, -c * c_x - d * c_y), dim=1)
 
     def pose(self, theta: Tensor) -> Pose:
         """What `theta` undoes: the pose behind a θ, (B, 6), canvas → image.
+
+        A θ that flattens, which no pose gives, has no centre: it comes out as NaN or infinity, as its scale does.
 
         Example:
             >>> rts = RTS()
@@ -106,20 +117,22 @@ class RTS:
             tensor([0.8000])
         """
         a, b, t_x, c, d, t_y = theta.unbind(1)
-        determinant = a * d - b * c
+        centre = torch.stack((b * t_y - d * t_x, c * t_x - a * t_y), dim=1) / (a * d - b * c)[:, None]
+        canvas, image = (height / width for height, width in (self.canvas, self.image))
+        b, c, d = b / canvas, c * image, d * image / canvas  # in pixels, but for the widths
         return Pose(
             degrees=torch.rad2deg(torch.atan2(c - b, a + d)),
-            scale=self.canvas / self.image / determinant.abs().sqrt(),
-            centre=torch.stack((b * t_y - d * t_x, c * t_x - a * t_y), dim=1) / determinant[:, None],
+            scale=self.canvas[1] / self.image[1] / (a * d - b * c).abs().sqrt(),
+            centre=centre,
         )
 
     def apply(self, images: Tensor, theta: Tensor) -> Tensor:
-        """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, canvas, canvas)."""
+        """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, H', W')."""
         self._check(images)
-        return warp(images, theta, output_size=(self.canvas, self.canvas))
+        return warp(images, theta, output_size=self.canvas)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Put images on their canvas in random poses: (B, C, H, W) → (B, C, canvas, canvas)."""
+        """Put images on their canvas in random poses: (B, C, H, W) → (B, C, H', W')."""
         self._check(images)
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         return self.apply(images, self.sample(len(images), generator, dtype).to(images.device))
@@ -127,5 +140,16 @@ class RTS:
     def _check(self, images: Tensor) -> None:
         if not isinstance(images, Tensor) or not images.is_floating_point():
             raise TypeError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
-        if images.shape[-2:] != (self.image, self.image):
-            raise ValueError(f"expected images of {self.image}×{self.image} pixels, got {describe(images)}")
+        if images.shape[-2:] != self.image:
+            raise ValueError(f"expected images of {_times(self.image)} pixels, got {describe(images)}")
+
+
+def _size(name: str, value: int | Size) -> Size:
+    try:
+        return check_size(value if isinstance(value, Sequence) else (value, value))
+    except ValueError:
+        raise ValueError(f"expected {name} as (H, W) or one whole number, at least 1, got {value!r}") from None
+
+
+def _times(size: Size) -> str:
+    return "×".join(map(str, size))

@@ -3,10 +3,11 @@
 A colour always means the same: the target (output) and its regular grid are blue, the source side, the sampling grid
 and the border where the network looks are vermillion, gradients are green, a network without a transformer is grey
 (the Okabe–Ito palette, which colour-blind readers can tell apart). Images have pixel (0, 0) at the top left and are
-never smoothed. Axes are in normalised coordinates, in which an image spans [-1, 1], so a border that is drawn with the
-θ of `align_corners=False` lies exactly where the sampler looks.
+never smoothed, and their pixels are square. Axes are in normalised coordinates, in which an image spans [-1, 1], so a
+border that is drawn with the θ of `align_corners=False` lies exactly where the sampler looks.
 
-Every function returns a `Figure` with a text that says what it shows, for those who cannot see it.
+Every function returns a `Figure` with a text that says what it shows, for those who cannot see it. Tensors may lie on
+any device, and may require gradients.
 """
 
 import io
@@ -87,7 +88,8 @@ def image_grid(
     n = len(images)
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure = Figure(alt or f"{n} images in {rows} rows", size * columns, (size + (0.25 if titles else 0)) * rows)
+    high = size * height_to_width(images) + (0.25 if titles else 0)
+    figure = Figure(alt or f"{n} images in {rows} rows", size * columns, high * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis in axes:
         axis.set_axis_off()
@@ -98,11 +100,23 @@ def image_grid(
     return figure
 
 
+def height_to_width(images: Tensor) -> float:
+    """Height over width, in pixels, of images (..., H, W): how long a unit along y is drawn against one along x.
+
+    Example:
+        >>> height_to_width(torch.zeros(1, 40, 80))
+        0.5
+    """
+    height, width = images.shape[-2:]
+    return height / width
+
+
 def show_image(axis: Axes, image: Tensor) -> None:
-    """Draw one image (C, H, W) in normalised coordinates, without ticks."""
+    """Draw one image (C, H, W) in normalised coordinates, without ticks; its pixels are square."""
     pixels = image.detach().cpu().float() / (255 if image.dtype == torch.uint8 else 1)
     shown = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
-    axis.imshow(shown.clamp(0, 1).numpy(), vmin=0, vmax=1, extent=IMAGE_EXTENT)
+    shape = height_to_width(image)
+    axis.imshow(shown.clamp(0, 1).numpy(), vmin=0, vmax=1, extent=IMAGE_EXTENT, aspect=shape)
     axis.set_xticks([])
     axis.set_yticks([])
 
@@ -110,7 +124,8 @@ def show_image(axis: Axes, image: Tensor) -> None:
 def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 33) -> Tensor:
     """Where the outer edge of the output lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
 
-    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1.
+    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1. It is for
+    drawing: on the CPU and without a gradient, wherever θ comes from.
 
     Example:
         >>> target_border(torch.tensor([0.5, 0, 0, 0, 0.5, 0]), points=2)  # the middle quarter
@@ -120,6 +135,7 @@ def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 
                 [-0.5000,  0.5000],
                 [-0.5000, -0.5000]])
     """
+    theta = theta.detach().cpu()
     side = torch.linspace(-1, 1, points, dtype=theta.dtype)[:-1]
     one = torch.ones_like(side)
     edge = torch.cat(
@@ -134,7 +150,7 @@ def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 
 
 def draw_border(axis: Axes, theta: Tensor, transform: Transform = Affine(), **line) -> None:
     """Draw on an image the border where the sampler looks, with a dot at the output's top left corner."""
-    border = target_border(theta.detach().cpu(), transform)
+    border = target_border(theta, transform)
     axis.plot(*border.T, **({"color": SOURCE, "linewidth": 2} | line))
     axis.plot(*border[0], "o", color=line.get("color", SOURCE), markersize=5)
 
@@ -156,10 +172,12 @@ def warping(
         transform: the family θ belongs to.
         alt: what the figure shows, in words.
     """
-    figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 4.1)
+    flattest = min(1, max(height_to_width(image), height_to_width(output)))
+    figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 1.0 + 3.1 * flattest)
     left, right = figure.subplots(1, 2)
     dots = (8, 8)
-    sampling = transform.grid(theta.detach()[None].cpu(), dots)[0].flatten(0, 1)
+    theta = theta.detach().cpu()
+    sampling = transform.grid(theta[None], dots)[0].flatten(0, 1)
     regular = transform.grid(transform.identity()[None], dots)[0].flatten(0, 1)
     for axis, picture, grid, colour, border, title in (
         (left, image, sampling, SOURCE, theta, "input, and where the sampler looks"),
@@ -173,7 +191,7 @@ def warping(
         axis.set_yticks([-1, 0, 1])
         axis.set_xlabel("x")
         axis.set_ylabel("y", rotation=0)
-    reach = max(1.05, 1.05 * float(target_border(theta.detach().cpu(), transform).abs().max()))
+    reach = max(1.05, 1.05 * float(target_border(theta, transform).abs().max()))
     left.set_xlim(-reach, reach)
     left.set_ylim(reach, -reach)
     right.set_xlim(-1.05, 1.05)
@@ -245,12 +263,14 @@ def learned_transformations(
     names = classes or [str(label) for label in range(answers.shape[1])]
     said, truth = [names[label] for label in best], [names[label] for label in labels.tolist()]
     words = f"it says {', '.join(said)}; right is {', '.join(truth)}"
+    shape = height_to_width(images)
+    heights = [shape, shape, height_to_width(seen)]
     figure = Figure(
         alt or f"{n} inputs, where the network looks in them, what it sees; {words}",
         1.45 * n + 1.1,
-        5.6,
+        5.6 + 1.5 * (sum(heights) - 3),
     )
-    axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [1, 1, 1, 0.45]})
+    axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [*heights, 0.45]})
     for i in range(n):
         show_image(axes[0, i], images[i])
         show_image(axes[1, i], images[i])
@@ -292,7 +312,7 @@ def recovered_poses(true: Pose, recovered: Pose, alt: str | None = None) -> Figu
     for axis, name, word, unit in zip(
         figure.subplots(1, 2), ("degrees", "scale"), ("angle", "scale"), (" (degrees)", ""), strict=True
     ):
-        x, y = getattr(true, name).cpu(), getattr(recovered, name).cpu()
+        x, y = (getattr(pose, name).detach().cpu() for pose in (true, recovered))
         axis.scatter(x, y, s=5, alpha=0.35, color=SOURCE, linewidths=0)
         correlation = float(torch.corrcoef(torch.stack((x, y)))[0, 1])
         axis.set_title(f"{word}: correlation {correlation:.2f}")

@@ -215,6 +215,73 @@ def test_theta_takes_the_digit_where_the_pose_says(degrees, scale, x, y):
     torch.testing.assert_close(theta @ on_canvas, torch.tensor([p_x / 14, p_y / 14], dtype=torch.float64))
 
 
+# Canvases and images that are not square
+
+
+sides = st.integers(1, 40)
+
+
+@few
+@given(sides, sides, sides, sides, st.floats(-179, 179), st.floats(0.1, 5), st.floats(-2, 2), st.floats(-2, 2))
+def test_pose_undoes_theta_at_any_size(height, width, more_below, more_beside, degrees, scale, x, y):
+    rts = RTS(canvas=(height + more_below, width + more_beside), image=(height, width))
+    before = Pose(*(torch.tensor(value, dtype=torch.float64) for value in ([degrees], [scale], [[x, y]])))
+    for part, expected in zip(rts.pose(rts.theta(before)), before, strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-9, atol=1e-9)
+
+
+@few
+@given(sides, sides, sides, sides, st.floats(-180, 180), st.floats(0.5, 1.5), st.floats(-1, 1), st.floats(-1, 1))
+def test_theta_turns_in_pixels_whatever_the_sizes(height, width, more_below, more_beside, degrees, scale, x, y):
+    """p_t = s R p_s + c for three points of the image, in pixels; θ leads back to them."""
+    canvas, image = (height + more_below, width + more_beside), (height, width)
+    angle = math.radians(-degrees)  # counter-clockwise on a screen whose y points down
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+    in_image = torch.tensor([[0.0, 0], [3, 0], [-2, 5]], dtype=torch.float64)
+    to_units = [torch.tensor([2 / size[1], 2 / size[0]], dtype=torch.float64) for size in (canvas, image)]
+    on_canvas = (scale * in_image @ turn.T) * to_units[0] + torch.tensor([x, y], dtype=torch.float64)
+    theta = RTS(canvas=canvas, image=image).theta(
+        Pose(*(torch.tensor(value, dtype=torch.float64) for value in ([degrees], [scale], [[x, y]])))
+    )
+    looks = torch.cat((on_canvas, torch.ones(3, 1)), dim=1) @ theta.reshape(2, 3).T
+    torch.testing.assert_close(looks, in_image * to_units[1], rtol=1e-9, atol=1e-9)
+
+
+def test_one_number_is_a_square():
+    for one, two in ((RTS(), RTS(canvas=(42, 42), image=(28, 28))), (RTS(48, image=32), RTS((48, 48), image=[32, 32]))):
+        assert torch.equal(one.sample(50, seeded()), two.sample(50, seeded()))
+        theta = one.sample(50, seeded())
+        assert all(torch.equal(mine, other) for mine, other in zip(one.pose(theta), two.pose(theta)))
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+@pytest.mark.parametrize(("canvas", "image"), [((42, 60), (20, 30)), ((50, 40), (28, 28)), ((60, 42), (28, 14))])
+def test_whole_steps_copy_an_oblong_image_to_an_oblong_canvas(quarter_turns, canvas, image):
+    pixels = torch.rand(1, 2, *image, generator=seeded(), dtype=torch.float64)
+    turned = torch.rot90(pixels, quarter_turns, (2, 3))
+    (high, wide), (height, width) = canvas, turned.shape[2:]
+    left, top = (wide - width) // 2 - 3, (high - height) // 2 + 2
+    centre = [[(2 * left + width) / wide - 1, (2 * top + height) / high - 1]]
+    values = ([90.0 * quarter_turns], [1.0], centre)
+    theta = RTS(canvas, image=image).theta(Pose(*(torch.tensor(value, dtype=torch.float64) for value in values)))
+    expected = F.pad(turned, (left, wide - width - left, top, high - height - top))
+    torch.testing.assert_close(RTS(canvas, image=image).apply(pixels, theta), expected, rtol=0, atol=1e-12)
+
+
+def test_the_centre_is_uniform_where_the_unscaled_box_lies_on_an_oblong_canvas():
+    rts = RTS(canvas=(42, 70), image=(28, 14))
+    poses = rts.pose(rts.sample(N, seeded(), torch.float64))
+    assert distance_to_uniform(poses.centre[:, 0], -28 / 35, 28 / 35) < LIMIT
+    assert distance_to_uniform(poses.centre[:, 1], -7 / 21, 7 / 21) < LIMIT
+    assert distance_to_uniform(poses.degrees, -45, 45) < LIMIT
+    assert distance_to_uniform(poses.scale, 0.7, 1.2) < LIMIT
+    assert rts(torch.rand(3, 1, 28, 14), seeded()).shape == (3, 1, 42, 70)
+
+
+def test_a_theta_that_flattens_has_no_centre():
+    assert not RTS().pose(torch.zeros(1, 6)).centre.isfinite().any()
+
+
 # What it looks like
 
 
@@ -329,9 +396,16 @@ def test_torchvision_gives_the_same_digits(digits, seed):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"canvas": 27}, "expected a canvas of at least the image's 28 pixels, got 27"),
-        ({"canvas": 42, "image": 43}, "expected a canvas of at least the image's 43 pixels, got 42"),
-        ({"scale": (1.2, 0.7)}, r"expected scale as \(low, high\) with 0 < low ≤ high, got \(1.2, 0.7\)"),
+        ({"canvas": 27}, "expected a canvas of at least the image's 28×28 pixels, got 27×27"),
+        ({"canvas": 42, "image": 43}, "expected a canvas of at least the image's 43×43 pixels, got 42×42"),
+        ({"canvas": (42, 27)}, "expected a canvas of at least the image's 28×28 pixels, got 42×27"),
+        ({"canvas": (30, 90), "image": (31, 40)}, "at least the image's 31×40 pixels, got 30×90"),
+        ({"image": 0}, r"expected image as \(H, W\) or one whole number, at least 1, got 0"),
+        ({"canvas": 42.5}, r"expected canvas as \(H, W\) or one whole number, at least 1, got 42.5"),
+        ({"canvas": (42, 42, 1)}, r"expected canvas as \(H, W\) or .* got \(42, 42, 1\)"),
+        ({"canvas": "42"}, r"expected canvas as \(H, W\) or .* got '42'"),
+        ({"scale": (1, float("inf"))}, r"expected scale .* both finite, got \(1, inf\)"),
+        ({"scale": (1.2, 0.7)}, r"expected scale as \(low, high\) with 0 < low ≤ high, both finite, got \(1.2, 0.7\)"),
         ({"scale": (0, 1)}, r"expected scale .* got \(0, 1\)"),
         ({"scale": (-1, 1)}, r"expected scale .* got \(-1, 1\)"),
         ({"scale": (float("nan"), 1)}, r"expected scale .* got \(nan, 1\)"),
@@ -376,6 +450,11 @@ def test_bad_input(case):
     arguments, error, message = BAD_INPUT[case]
     with pytest.raises(error, match=message):
         RTS().apply(*arguments)
+
+
+def test_images_of_another_shape_than_said_are_refused():
+    with pytest.raises(ValueError, match=r"expected images of 20×30 pixels, got .*30, 20\)"):
+        RTS(image=(20, 30))(torch.rand(2, 1, 30, 20))
 
 
 @pytest.mark.parametrize("case", ["size", "not square", "one image", "integer images", "a list"])

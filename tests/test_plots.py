@@ -1,14 +1,17 @@
 """`plots`: what is drawn lies where the sampler looks, and says in words what it shows."""
 
+import numpy as np
 import pytest
 import torch
+from elsewhere import elsewhere
 
 from stn_course import plots
+from stn_course.algebra import from_parts
 from stn_course.data import Normalise, load_mnist
 from stn_course.distortions import RTS
 from stn_course.models import STCNN
 from stn_course.sampling import to_pixels
-from stn_course.spatial_transformer import warp
+from stn_course.spatial_transformer import SpatialTransformer, warp
 from stn_course.transforms import Affine, Attention, Projective
 
 THETA = torch.tensor([0.6, -0.35, 0.1, 0.35, 0.6, -0.1])
@@ -102,6 +105,95 @@ def test_warping_draws_the_sampling_grid_on_the_left_and_the_regular_grid_on_the
     left, right = (torch.tensor(axis.collections[0].get_offsets().data) for axis in figure.axes)
     torch.testing.assert_close(left.float(), Affine().grid(THETA[None], (8, 8))[0].flatten(0, 1))
     torch.testing.assert_close(right.float(), Affine().grid(Affine().identity()[None], (8, 8))[0].flatten(0, 1))
+
+
+# Pictures that are not square
+
+OBLONG = [(40, 80), (80, 40), (60, 60)]
+
+
+def on_screen(axis, points):
+    """Points of an axis in dots of the screen, once the figure is laid out."""
+    axis.figure.draw_without_rendering()
+    return axis.transData.transform(np.asarray(points))
+
+
+def has_square_pixels(axis, size):
+    left_top, right_bottom = on_screen(axis, [(-1, -1), (1, 1)])
+    wide, high = np.abs(right_bottom - left_top)
+    return high / wide == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("size", OBLONG, ids=str)
+def test_a_turned_frame_has_right_angles_on_the_screen(size):
+    image = torch.rand(1, *size)
+    theta = from_parts(torch.tensor([[30.0, 0.6, 0.6, 0, 0.1, 0]]), size=size)
+    figure = plots.warping(image, theta[0], warp(image[None], theta)[0])
+    for axis, degrees in zip(figure.axes, (30, 0)):
+        assert has_square_pixels(axis, size)
+        border = on_screen(axis, axis.lines[0].get_xydata())
+        right, down = border[32] - border[0], border[64] - border[32]  # y of the screen points up
+        assert np.degrees(np.arctan2(-right[1], right[0])) == pytest.approx(degrees, abs=0.5)
+        assert right @ down == pytest.approx(0, abs=0.01 * np.hypot(*right) * np.hypot(*down))
+        assert np.hypot(*down) / np.hypot(*right) == pytest.approx(size[0] / size[1], rel=0.01)
+
+
+@pytest.mark.parametrize("size", OBLONG, ids=str)
+def test_images_in_rows_keep_their_proportions_and_fill_their_place(size):
+    figure = plots.image_grid(torch.rand(4, 1, *size), columns=2, size=1.5)
+    assert all(has_square_pixels(axis, size) for axis in figure.axes)
+    wide, high = figure.get_size_inches()
+    assert high / wide == pytest.approx(size[0] / size[1])
+    left_top, right_bottom = on_screen(figure.axes[0], [(-1, -1), (1, 1)])
+    assert abs(right_bottom - left_top)[0] > 0.8 * 1.5 * figure.dpi
+
+
+@pytest.mark.parametrize("size", OBLONG, ids=str)
+def test_the_rows_of_learned_transformations_keep_their_proportions(size):
+    model = OneLook(from_parts(torch.tensor([[30.0, 0.6, 0.6, 0, 0.1, 0]]), size=size)[0], (30, 20))
+    figure = plots.learned_transformations(model, torch.rand(3, 1, *size), torch.arange(3))
+    assert all(has_square_pixels(axis, size) for axis in figure.axes[:6])
+    assert all(has_square_pixels(axis, (30, 20)) for axis in figure.axes[6:9])
+    border = on_screen(figure.axes[3], figure.axes[3].lines[0].get_xydata())
+    right, down = border[32] - border[0], border[64] - border[32]
+    assert np.degrees(np.arctan2(-right[1], right[0])) == pytest.approx(30, abs=0.5)
+    assert right @ down == pytest.approx(0, abs=0.01 * np.hypot(*right) * np.hypot(*down))
+
+
+class OneLook(torch.nn.Module):
+    """A network that always looks at the same place."""
+
+    def __init__(self, theta, output_size):
+        super().__init__()
+        self.spatial_transformer = SpatialTransformer(Always(theta), output_size=output_size)
+        self.classifier = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+
+
+class Always(torch.nn.Module):
+    def __init__(self, theta):
+        super().__init__()
+        self.theta = theta
+
+    def forward(self, x):
+        return self.theta.expand(len(x), -1)
+
+
+def test_tensors_of_any_device_that_require_gradients_are_drawn_alike(digits):
+    images, theta, projective = digits[0], THETA, Projective().identity() + 0.1
+    output = warp(images[:1], theta[None])[0]
+    pose = RTS().pose(RTS().sample(20, torch.Generator().manual_seed(0)))
+    far = pose._replace(**{name: elsewhere(values) for name, values in pose._asdict().items()})
+    for here, there in (
+        (plots.image_grid(images), plots.image_grid(elsewhere(images))),
+        (
+            plots.warping(images[0], theta, output),
+            plots.warping(elsewhere(images[0]), elsewhere(theta), elsewhere(output)),
+        ),
+        (plots.recovered_poses(pose, pose), plots.recovered_poses(far, pose)),
+    ):
+        assert here.png() == there.png()
+    for transform, one in ((Affine(), theta), (Projective(), projective)):
+        assert torch.equal(plots.target_border(elsewhere(one), transform), plots.target_border(one, transform))
 
 
 def test_learning_curves_are_grey_for_a_baseline_and_logarithmic_for_a_loss():

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from elsewhere import elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -241,6 +242,47 @@ def test_an_outline_follows_the_edges_of_the_pixels():
     assert outline_of(torch.zeros(3, 4)) == []
 
 
+def test_the_outline_of_noise_goes_around_every_bright_pixel_once():
+    bright = uniform(0, 150, 200) > 0.5
+    outlines = outline_of(bright.float())
+    ends = torch.nn.functional.pad(bright.float(), (1, 1, 1, 1))
+    sides = ends.diff(dim=0).abs().sum() + ends.diff(dim=1).abs().sum()
+    assert sum(len(line) - 1 for line in outlines) == sides
+    assert all(np.array_equal(line[0], line[-1]) for line in outlines)
+    area = sum((line[:-1, 0] * line[1:, 1] - line[1:, 0] * line[:-1, 1]).sum() / 2 for line in outlines)
+    assert area == pytest.approx(4 * bright.double().mean().item())
+
+
+@pytest.mark.parametrize("size", [(40, 80), (80, 40)], ids=str)
+def test_oblong_pictures_keep_their_proportions_and_the_first_frame_its_right_angles(size):
+    image = torch.full((1, *size), 0.5)
+    descent = ThetaDescent(image, image)
+    assert descent.trajectory(rotation=30.0).theta(0) == pytest.approx(
+        from_parts(torch.tensor([[30.0, 1, 1, 0, 0, 0]], dtype=torch.float64), size=size)[0].numpy()
+    )
+    shown, output, _ = (pixels.astype(int) for pixels in panels(descent.compose(0, rotation=30.0, scale=0.5)))
+    grey = (np.abs(shown - 128) < 2).all(-1)
+    rows, columns = np.nonzero(grey)
+    high, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert (high, wide) == pytest.approx([SIDE / 1.4 * side / 80 for side in size], abs=2)
+    blue = np.nonzero(np.abs(output - (0x00, 0x72, 0xB2)).max(-1) < 40)
+    assert [np.ptp(at) + 1 for at in blue] == pytest.approx([SIDE * side / 80 for side in size], abs=2)
+    rows, columns = np.nonzero(np.abs(shown - (0xD5, 0x5E, 0x00)).max(-1) < 40)
+    turn = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6)], [np.sin(np.pi / 6), np.cos(np.pi / 6)]])
+    reach = turn @ (0.5 * wide, 0.5 * high)  # a turned box, half as large, from side to side
+    assert np.ptp(columns) == pytest.approx(reach[0], abs=6) and np.ptp(rows) == pytest.approx(reach[1], abs=6)
+
+
+def test_pictures_of_any_device_that_require_gradients_are_taken():
+    there = ThetaDescent(elsewhere(SMALL.image), elsewhere(SMALL.template))
+    assert there.compose(3).tobytes() == SMALL.compose(3).tobytes()
+    one = Trajectory(SMALL.image[0], SMALL.template[0], Affine().identity(), Affine(), 0.1)
+    other = Trajectory(
+        elsewhere(SMALL.image[0]), elsewhere(SMALL.template[0]), elsewhere(Affine().identity()), Affine(), 0.1
+    )
+    assert np.array_equal(one.theta(5), other.theta(5))
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     st.integers(0, 12),
@@ -393,6 +435,27 @@ def test_what_is_no_image_is_refused(image, kind, message):
 def test_a_start_beyond_all_bounds_is_refused(shared, start):
     with pytest.raises(ValueError, match=r"finite numbers up to 1e\+06, got \["):
         shared.compose(**start)
+
+
+@pytest.mark.parametrize("blur", [float("nan"), float("inf"), -1.0])
+def test_a_blur_that_is_none_is_refused(shared, blur):
+    with pytest.raises(ValueError, match="expected blur as 0 pixels or more, got"):
+        shared.compose(blur=blur)
+
+
+def test_a_step_before_the_start_is_refused(shared):
+    with pytest.raises(ValueError, match="expected step as 0 or more, got -1"):
+        shared.compose(-1)
+
+
+@pytest.mark.parametrize("name", ["blur", "rotation", "scale", "shift_x", "shift_y"])
+def test_a_slider_that_is_no_number_is_told_in_words_and_the_picture_kept(descent, name):
+    before = picture(descent)
+    descent.controls[name].value = float("nan")
+    assert "Not drawn:" in descent.message.value and "nan" in descent.message.value
+    assert picture(descent).tobytes() == before.tobytes()
+    descent.reset.click()
+    assert descent.message.value == "" and descent.settings == FIRST
 
 
 def test_an_image_without_a_template_and_an_unknown_sampler_are_refused(shared):

@@ -5,8 +5,10 @@ import io
 import numpy as np
 import pytest
 import torch
+from elsewhere import elsewhere
 from PIL import Image
 
+from stn_course.algebra import from_parts
 from stn_course.data import load_cifar10
 from stn_course.experiments import ten_digits
 from stn_course.spatial_transformer import warp
@@ -43,9 +45,11 @@ def test_colour_images_are_shown_as_the_network_saw_them_in_colour_and_size():
     slider = EpochSlider(images, thetas, output_size=(24, 16))
     seen = warp(images, thetas[1], output_size=(24, 16))
     for i in range(3):
-        tile = np.asarray(slider.compose(2))[2 + TILE + GAP :, 84 + i * (TILE + GAP) :][:TILE, :TILE]
+        wide = TILE * 16 // 24
+        left = 84 + i * (TILE + GAP) + (TILE - wide) // 2
+        tile = np.asarray(slider.compose(2))[2 + TILE + GAP :, left:][:TILE, :wide]
         expected = Image.fromarray((seen[i].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
-        expected = np.asarray(expected.resize((TILE, TILE), Image.Resampling.NEAREST))
+        expected = np.asarray(expected.resize((wide, TILE), Image.Resampling.NEAREST))
         assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])
 
 
@@ -90,6 +94,35 @@ def test_the_still_strip_holds_the_same_pictures(slider):
     data, metadata = still._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG") and set(data) == {"image/png", "text/plain"}
     assert metadata["image/png"]["alt"] == data["text/plain"] == still.alt
+
+
+@pytest.mark.parametrize("size", [(40, 80), (80, 40)], ids=str)
+def test_oblong_images_keep_their_proportions_and_a_turned_border_its_right_angles(size):
+    """A blank image, so that the frame is the only vermillion: its extremes are where a true turn puts the corners."""
+    theta = from_parts(torch.tensor([[30.0, 0.25, 0.25, 0, 0, 0]]), size=size)
+    slider = EpochSlider(torch.zeros(2, 1, *size), theta.expand(1, 2, 6))
+    high, wide = (TILE * side // 80 for side in size)
+    shown = np.asarray(slider.compose(1)).astype(int)
+    assert shown.shape == (2 * (high + GAP) + 20, 84 + 2 * (TILE + GAP), 3)
+    left = 84 + (TILE - wide) // 2
+    tile = shown[2:, left:][:high, :wide]
+    rows, columns = np.nonzero((np.abs(tile - (0xD5, 0x5E, 0x00)).max(-1) < 40)[2:-2, 2:-2])
+    turn = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6)], [np.sin(np.pi / 6), np.cos(np.pi / 6)]])
+    reach = turn @ (0.125 * wide, 0.125 * high)  # of a turned box, along x and along y
+    for at, side, half in ((columns + 2, wide, reach[0]), (rows + 2, high, reach[1])):
+        assert at.min() == pytest.approx(side / 2 - half, abs=5)  # the dot on the corner reaches three pixels
+        assert at.max() == pytest.approx(side / 2 + half, abs=5)
+
+
+def test_thetas_of_any_device_that_require_gradients_are_taken(slider):
+    there = EpochSlider(elsewhere(slider.images), elsewhere(slider.thetas[1:]), start=elsewhere(slider.thetas[0, 0]))
+    assert there.compose(2).tobytes() == slider.compose(2).tobytes()
+
+
+@pytest.mark.parametrize("epoch", [-1, 5])
+def test_an_epoch_that_is_none_is_refused(slider, epoch):
+    with pytest.raises(ValueError, match=f"expected epoch from 0 to 4, got {epoch}"):
+        slider.compose(epoch)
 
 
 def test_a_projective_transform_is_drawn_too():

@@ -9,6 +9,7 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
+from elsewhere import elsewhere
 from hypothesis import given, settings
 from PIL import Image
 from strategies import few, seeds, uniform
@@ -46,7 +47,8 @@ def shown(explorer) -> bytes:
 def is_in_step(explorer) -> bool:
     """Whether the picture, all sliders and the text say what θ is."""
     theta, parts = (torch.tensor([values], dtype=torch.float64) for values in (explorer.theta, explorer.parts))
-    np.testing.assert_allclose(from_parts(parts, explorer.transform), theta, atol=2e-6, rtol=1e-6)
+    size = explorer.images[explorer.image.value].shape[1:]
+    np.testing.assert_allclose(from_parts(parts, explorer.transform, size), theta, atol=2e-6, rtol=1e-6)
     for sliders, values in ((explorer.theta_sliders, explorer.theta), (explorer.part_sliders, explorer.parts)):
         for slider, value in zip(sliders, values):
             steps = (slider.value - slider.min) / slider.step
@@ -195,6 +197,81 @@ def test_images_of_any_size_keep_their_proportions(shape):
             assert columns == pytest.approx(182 * width / max(height, width), abs=3)
 
 
+# Pictures that are not square
+
+WIDE, TALL = torch.full((1, 40, 80), 0.9), torch.full((1, 80, 40), 0.9)
+
+
+@pytest.mark.parametrize("transform", [Affine(), Projective()], ids=repr)
+def test_parts_and_presets_are_those_of_the_image_that_is_shown(transform):
+    explorer = TransformationExplorer(transform, {"square": WIDE[..., :40], "wide": WIDE, "tall": TALL})
+    rotation = explorer.part_sliders[0]
+    for name, ratio in (("square", 1.0), ("wide", 0.5), ("tall", 2.0)):
+        explorer.image.value = name
+        cos, sin = np.cos(np.radians(30)), np.sin(np.radians(30))
+        turned = [cos, -sin * ratio, 0, sin / ratio, cos, 0, 0, 0][: transform.n_params]
+        explorer.reset.click()
+        explorer.image.value = name
+        rotation.value = 30
+        np.testing.assert_allclose(explorer.theta, turned, atol=1e-6)
+        assert is_in_step(explorer)
+        explorer.preset.value = "identity"
+        explorer.preset.value = "rotate 30°"
+        np.testing.assert_allclose(explorer.theta, turned, atol=1e-6)
+        assert explorer.parts[0] == pytest.approx(30, abs=1e-4) and rotation.value == 30
+        still = explorer.figure(["rotate 30°"], name)
+        assert write_theta(explorer.theta) in still.alt
+
+
+def test_theta_stays_and_its_parts_follow_when_the_next_image_has_another_aspect_ratio():
+    explorer = TransformationExplorer(images={"square": WIDE[..., :40], "same": WIDE[..., :40], "wide": WIDE})
+    explorer.part_sliders[0].value = 30
+    theta, parts = explorer.theta, explorer.parts
+    explorer.image.value = "same"
+    assert explorer.parts == parts
+    explorer.image.value = "wide"
+    assert explorer.theta == theta and explorer.preset.value == NONE_OF_THEM
+    expected = to_parts(torch.tensor([theta], dtype=torch.float64), size=(40, 80))[0]
+    np.testing.assert_allclose(explorer.parts, expected)
+    assert abs(explorer.parts[3]) > 0.3  # the θ of a turn in a square picture shears a wide one
+    upload(explorer, "sea.png", FILE)
+    np.testing.assert_allclose(explorer.parts, parts, atol=1e-4)  # files become square
+    explorer.image.value = "square"
+    assert explorer.preset.value == "rotate 30°"
+
+
+def test_the_last_parts_that_were_set_hold_for_their_image_alone():
+    explorer = TransformationExplorer(images={"square": WIDE[..., :40], "wide": WIDE})
+    explorer.part_sliders[1].value = 0.0  # scale x: the shear is kept although θ does not tell it
+    explorer.part_sliders[3].value = 0.5
+    explorer.image.value = "wide"
+    explorer.image.value = "square"
+    assert explorer.parts == tuple(to_parts(torch.tensor([explorer.theta], dtype=torch.float64))[0].tolist())
+
+
+@pytest.mark.parametrize("image", [WIDE, TALL], ids=["wide", "tall"])
+def test_a_turned_frame_has_right_angles_on_the_screen(image):
+    blank = TransformationExplorer(images={"blank": torch.zeros_like(image)})
+    small = from_parts(torch.tensor([[30.0, 0.6, 0.6, 0, 0, 0]]), size=image.shape[1:])
+    rows, columns = np.nonzero(vermillion(panel(blank.compose(small[0]), 0)))
+    height, width = (0.6 * 182 * side / 80 for side in image.shape[1:])
+    turn = np.array([[np.cos(np.pi / 6), np.sin(np.pi / 6)], [np.sin(np.pi / 6), np.cos(np.pi / 6)]])
+    reach = turn @ (width, height)
+    assert np.ptp(columns) == pytest.approx(reach[0], abs=9)  # a dot on the corner reaches six pixels farther
+    assert np.ptp(rows) == pytest.approx(reach[1], abs=9)
+
+
+def test_images_and_thetas_of_any_device_that_require_gradients_are_taken():
+    mine = uniform(0, 1, 9, 9, dtype=torch.float32)
+    here, there = (
+        TransformationExplorer(images={"mine": mine}),
+        TransformationExplorer(images={"mine": elsewhere(mine)}),
+    )
+    theta = torch.tensor([0.6, -0.35, 0.1, 0.35, 0.6, -0.1])
+    assert there.compose(elsewhere(theta)).tobytes() == here.compose(theta).tobytes()
+    assert there.figure([elsewhere(theta)]).alt == here.figure([theta]).alt
+
+
 def test_what_is_not_finite_is_drawn_as_nothing():
     for transform in FAMILIES:
         picture = EXPLORERS[transform].compose([float("nan")] * transform.n_params)
@@ -330,6 +407,16 @@ def test_a_number_that_the_browser_rounds_and_sends_back_changes_nothing():
     assert [slider.value for slider in explorer.theta_sliders + explorer.part_sliders] == before
 
 
+def test_a_slider_that_is_no_number_is_told_in_words_and_the_picture_kept(explorer):
+    before = shown(explorer)
+    for slider in explorer.theta_sliders + explorer.part_sliders:
+        slider.value = float("nan")
+        assert "expected numbers between −1,000,000 and 1,000,000, got " in explorer.message.value
+        assert shown(explorer) == before
+        explorer.reset.click()
+        assert is_in_step(explorer)
+
+
 def test_sliders_stand_where_the_browser_puts_them():
     """By the arithmetic of noUiSlider 15, on which the sliders of ipywidgets 8 are built."""
     wide, narrow = number_slider("θ11"), number_slider("θ31")
@@ -460,7 +547,16 @@ def test_the_text_gives_theta_back(transform, seed, size):
 
 @pytest.mark.parametrize(
     "text",
-    ["0.5, 0, -0.25", "0.5 0 -0.25", "[0.5, 0.0, −0.25]", "tensor([[ 0.5000,  0.0000, -0.2500]])", " 5e-1;0;-.25 "],
+    [
+        "0.5, 0, -0.25",
+        "0.5 0 -0.25",
+        "[0.5, 0.0, −0.25]",
+        "tensor([[ 0.5000,  0.0000, -0.2500]])",
+        " 5e-1;0;-.25 ",
+        "tensor([[ 0.5000,  0.0000, -0.2500]], grad_fn=<AddmmBackward0>)",
+        "tensor([ 0.5000,  0.0000, -0.2500], device='cuda:0', dtype=torch.float64, grad_fn=<SelectBackward0>)",
+        "Parameter containing:\ntensor([ 5.0000e-01,  0.0000e+00, -2.5000e-01], requires_grad=True)",
+    ],
 )
 def test_theta_may_be_written_in_several_ways(text):
     assert read_theta(text, Attention()) == (0.5, 0, -0.25)

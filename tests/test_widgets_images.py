@@ -90,6 +90,16 @@ def test_every_mode_of_pixels_is_read(mode):
     assert read_image(encoded(image, kind)).min() == 1
 
 
+@pytest.mark.parametrize(
+    "values", [[0.0, 0.5, 1.0], [0, 32768, 65535], [0, 2**30, 2**31 - 1], [0.0, 100.0, 200.0], [float("nan"), 0.5, 1.0]]
+)
+def test_whole_and_decimal_numbers_of_32_bits_are_read(values):
+    kind = np.float32 if isinstance(values[0], float) else np.int32
+    image = Image.fromarray(np.repeat(np.array([values], kind), 3, axis=0))
+    read = read_image(encoded(image.resize((99, 99), Image.Resampling.NEAREST), "TIFF"))
+    assert [round(read[0, 48, x].item(), 2) for x in (8, 48, 88)] == [0, 0.5, 1]
+
+
 def test_what_is_transparent_becomes_white():
     assert read_image(encoded(Image.new("RGBA", (30, 30), (0, 0, 0, 0)))).min() == 1
 

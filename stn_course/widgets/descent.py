@@ -6,6 +6,7 @@ the loss; θ goes against its gradient, step by step. That is how every spatial 
 
 import math
 from collections.abc import Sequence
+from html import escape
 
 import ipywidgets
 import numpy as np
@@ -98,7 +99,8 @@ class ThetaDescent(Explorer):
             rate: the learning rate.
             sampler: "bilinear" or "nearest".
             blur: of both pictures at step 0, in pixels; see `Trajectory`.
-            rotation, scale, shift_x, shift_y: the frame at the start, as in `algebra.from_parts`; both scales alike.
+            rotation, scale, shift_x, shift_y: the frame at the start, as in `algebra.from_parts` for the image's size;
+                both scales alike.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"expected sampler as one of {', '.join(SAMPLERS)}, got {sampler!r}")
@@ -109,7 +111,7 @@ class ThetaDescent(Explorer):
             parts = {"rotation": rotation, "scale": scale, "scale_x": scale, "scale_y": scale}
             parts |= {"shift_x": shift_x, "shift_y": shift_y}
             start = torch.tensor([[parts.get(name, 0.0) for name in part_names(self.transform)]], dtype=torch.float64)
-            theta = from_parts(start, self.transform)[0]
+            theta = from_parts(start, self.transform, self.image.shape[1:])[0]
             self._trajectories[key] = Trajectory(
                 self.image[0], self.template[0], theta, self.transform, rate, sampler, blur
             )
@@ -225,7 +227,10 @@ class ThetaDescent(Explorer):
         if not self._by_hand:
             return
         state = {"step": self.step.value} | self.settings
-        self._send(state, lambda: self._moved_once_more(state, change))
+        try:
+            self._send(state, lambda: self._moved_once_more(state, change))
+        except ValueError as error:
+            self.message.value = f"<b>Not drawn:</b> {escape(str(error))}"
 
     def _follow(self) -> None:
         step, settings = self.step.value, self.settings

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from stn_course.plots import BASELINE, GRADIENT, INK, SOURCE, TARGET, target_border
 from stn_course.transforms import Transform
-from stn_course.widgets.pictures import OUTSIDE, QUIET, Panel, below, font
+from stn_course.widgets.pictures import OUTSIDE, QUIET, Panel, aspect, below, font
 
 SIDE = 294  # seven pixels of the screen for each of 42
 TITLE, CAPTION = 30, 28
-VIEW = 1.4  # how much of the surroundings of the input is seen; its pixels are five of the screen wide
+VIEW = 1.4  # how much of the surroundings of the input is seen; 42 of its pixels are five of the screen wide each
 START = "#EDA884"  # the vermillion of the source side, paler
 OUTLINE = "#56B4E9"  # the blue of the target side, paler: it lies on black and on white
 GRID = "#E3E3E3"
@@ -27,7 +27,8 @@ def input_panel(
     image: Tensor, theta: np.ndarray, start: np.ndarray, gradient: np.ndarray, transform: Transform
 ) -> Image.Image:
     """The image (1, H, W), the frame of θ on it, where it started, and where descent pushes its corners."""
-    panel = Panel((SIDE, SIDE), (-VIEW, -VIEW, VIEW, VIEW), OUTSIDE)
+    x, y = VIEW / aspect(image)
+    panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
     panel.image(image)
     panel.line(_frame(start, transform), START, 1.5)
     frame = _frame(theta, transform)
@@ -47,11 +48,12 @@ def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform)
 
 def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float) -> Image.Image:
     """The output (1, H', W') and over it the outline of the template, as `outline_of` gives it."""
-    panel = Panel((SIDE, SIDE), (-1, -1, 1, 1))
+    x, y = 1 / aspect(output)
+    panel = Panel((SIDE, SIDE), (-x, -y, x, y))
     panel.image(output)
     panel.lines(outline, OUTLINE, 2)
-    edge = 1 - 3 / SIDE  # the border is three pixels wide, and inside
-    panel.line([(-1, -edge), (edge, -edge), (edge, edge), (-edge, edge), (-edge, -edge)], TARGET, 3)
+    x, y = 1 - 3 / SIDE * x, 1 - 3 / SIDE * y  # the border is three pixels wide, and inside
+    panel.line([(-1, -y), (x, -y), (x, y), (-x, y), (-x, -y)], TARGET, 3)
     legend = (("template", OUTLINE), (f"step {step}", None), (f"loss {loss:.3g}", None))
     return _column("output, in the template's outline", panel, legend)
 
@@ -103,13 +105,14 @@ def outline_of(template: Tensor) -> list[np.ndarray]:
             if not hidden:
                 following.setdefault(start, []).append(end)
     outlines = []
-    while following:
-        loop = [next(iter(following))]
-        while ends := following.get(loop[-1]):
-            loop.append(ends.pop())
-            if not ends:
-                del following[loop[-2]]
-        outlines.append(np.array(loop) * 2 / (width, height) - 1)
+    for start in list(following):
+        while start in following:
+            loop = [start]
+            while ends := following.get(loop[-1]):
+                loop.append(ends.pop())
+                if not ends:
+                    del following[loop[-2]]
+            outlines.append(np.array(loop) * 2 / (width, height) - 1)
     return outlines
 
 

@@ -9,7 +9,7 @@ from stn_course.plots import INK, SOURCE, TARGET, target_border
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Size, Transform
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import Still, below, font, to_picture
+from stn_course.widgets.pictures import Still, aspect, below, font, to_picture
 
 TILE = 96
 GAP = 10
@@ -20,8 +20,8 @@ MARGIN = 84
 class EpochSlider(Explorer):
     """Watch images being straightened more and more as training went on.
 
-    Above the inputs with the border where the network looked after an epoch, below what it saw. Epoch 0 is the
-    untrained network. The slider moves by mouse and by the arrow keys.
+    Above the inputs with the border where the network looked after an epoch, below what it saw, each with square
+    pixels. Epoch 0 is the untrained network. The slider moves by mouse and by the arrow keys.
 
     Args:
         images: (N, C, H, W) with C 1 or 3, float in [0, 1]; ten is a good number.
@@ -50,12 +50,12 @@ class EpochSlider(Explorer):
         padding_mode: str = "zeros",
         start: Tensor | None = None,
     ):
-        thetas = torch.as_tensor(thetas, dtype=torch.float32)
+        thetas = torch.as_tensor(thetas, dtype=torch.float32).detach().cpu()
         if thetas.ndim != 3 or thetas.shape[1:] != (len(images), transform.n_params):
             raise ValueError(
                 f"expected thetas of shape (epochs, {len(images)}, {transform.n_params}), got {tuple(thetas.shape)}"
             )
-        start = transform.identity() if start is None else torch.as_tensor(start, dtype=torch.float32)
+        start = transform.identity() if start is None else torch.as_tensor(start, dtype=torch.float32).detach().cpu()
         if start.shape != (transform.n_params,):
             raise ValueError(f"expected start as one θ of shape ({transform.n_params},), got {tuple(start.shape)}")
         self.images, self.transform = images.detach().cpu(), transform
@@ -76,20 +76,24 @@ class EpochSlider(Explorer):
 
     def compose(self, epoch: int) -> Image.Image:
         """The picture after an epoch: inputs with the border above, what the network saw below."""
+        if not 0 <= epoch < len(self.thetas):
+            raise ValueError(f"expected epoch from 0 to {len(self.thetas) - 1}, got {epoch}")
         theta = self.thetas[epoch]
         seen = warp(self.images, theta, self.transform, self.output_size, self.padding_mode)
-        n = len(self.images)
-        picture = Image.new("RGB", (MARGIN + n * (TILE + GAP), 2 * (TILE + GAP) + LABEL), "white")
-        draw = ImageDraw.Draw(picture)
-        for row, text in enumerate(("looks", "sees")):
-            draw.text((4, row * (TILE + GAP) + TILE // 2 - 8), text, fill=INK, font=font(14))
-        draw.text((4, 2 * (TILE + GAP)), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
-        for i in range(n):
-            left = MARGIN + i * (TILE + GAP)
-            picture.paste(_with_border(self.images[i], theta[i], self.transform), (left, 2))
-            picture.paste(_enlarged(seen[i]), (left, 2 + TILE + GAP))
-            draw.rectangle((left - 1, 1, left + TILE, 2 + TILE), outline=SOURCE)
-            draw.rectangle((left - 1, 1 + TILE + GAP, left + TILE, 2 + 2 * TILE + GAP), outline=TARGET)
+        looks = [_with_border(image, one, self.transform) for image, one in zip(self.images, theta)]
+        sees = [_enlarged(image) for image in seen]
+        height = sum(row[0].height + GAP for row in (looks, sees)) + LABEL
+        picture = Image.new("RGB", (MARGIN + len(looks) * (TILE + GAP), height), "white")
+        draw, top = ImageDraw.Draw(picture), 0
+        for text, row, colour in (("looks", looks, SOURCE), ("sees", sees, TARGET)):
+            width, height = row[0].size
+            draw.text((4, top + height // 2 - 8), text, fill=INK, font=font(14))
+            for i, tile in enumerate(row):
+                left = MARGIN + i * (TILE + GAP) + (TILE - width) // 2
+                picture.paste(tile, (left, top + 2))
+                draw.rectangle((left - 1, top + 1, left + width, top + 2 + height), outline=colour)
+            top += height + GAP
+        draw.text((4, top), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
         return picture
 
     def figure(self, epochs: list[int], alt: str | None = None) -> Still:
@@ -105,12 +109,13 @@ class EpochSlider(Explorer):
 
 
 def _enlarged(image: Tensor) -> Image.Image:
-    return to_picture(image).resize((TILE, TILE), Image.Resampling.NEAREST)
+    width, height = (TILE * aspect(image)).round().astype(int).clip(1).tolist()
+    return to_picture(image).resize((width, height), Image.Resampling.NEAREST)
 
 
 def _with_border(image: Tensor, theta: Tensor, transform: Transform) -> Image.Image:
     tile = _enlarged(image)
-    border = (target_border(theta, transform) + 1) * (TILE / 2)  # ±1 are the outer edges
+    border = (target_border(theta, transform) + 1) * torch.tensor(tile.size) / 2  # ±1 are the outer edges
     draw = ImageDraw.Draw(tile)
     draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
     x, y = border[0].tolist()

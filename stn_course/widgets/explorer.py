@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stn_course.algebra import from_parts, invert, part_names, to_parts
-from stn_course.plots import INK
+from stn_course.plots import INK, height_to_width
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Transform, describe
+from stn_course.transforms import Affine, Size, Transform, describe
 from stn_course.widgets.base import Explorer, one_further
 from stn_course.widgets.images import digit, read_image, test_card, uploaded_file
 from stn_course.widgets.pictures import PAPER, QUIET, Still, below, font
@@ -33,6 +33,9 @@ class TransformationExplorer(Explorer):
     θ is one and the same whichever control changes it: its own sliders, those of its parts, a preset, or numbers
     pasted into the text field. It has six decimals, and the text field shows all of them. A slider stands on the step
     next to its number, or at the end of its range; θ stays what it is until that slider itself is moved.
+
+    Parts and presets are those for the size of the image that is shown, so a turned frame keeps its right angles in
+    any. Another image leaves θ as it is; if it has another aspect ratio, the same θ has other parts.
 
     Args:
         transform: the family; it decides which sliders there are.
@@ -55,10 +58,10 @@ class TransformationExplorer(Explorer):
         self.images = {name: _checked(name, image) for name, image in given.items()}
         if not self.images:
             raise ValueError("expected at least one image, got none")
-        self.presets = presets(transform)
-        self.theta = self.presets["identity"]
+        self.theta = presets(transform)["identity"]
         """θ as it is now: a tuple of n_params numbers."""
         self._parts: tuple[float, ...] | None = None
+        self._shape: float | None = None  # of the image that the parts are for
         self._make_controls()
         self._lay_out()
         self._show(self.theta)
@@ -135,7 +138,7 @@ class TransformationExplorer(Explorer):
             image: the name of one of the images; the first if None.
         """
         source = self.images[image if image is not None else next(iter(self.images))]
-        row = torch.as_tensor(theta, dtype=torch.float32).detach().reshape(1, -1)
+        row = torch.as_tensor(theta, dtype=torch.float32).detach().cpu().reshape(1, -1)
         output = warp(source[None], row, self.transform)[0]
         planes = Planes(source, output, self.transform.matrix(row.double())[0].numpy())
         sheet = Image.new("RGB", (WIDTH, TITLE + SIZE + NOTE + 2 * MARGIN), PAPER)
@@ -172,8 +175,9 @@ class TransformationExplorer(Explorer):
             alt: what the strip shows, in words.
         """
         pictures, words = [], []
+        named = presets(self.transform, self._size(image))
         for state in states:
-            theta = self.presets[state] if isinstance(state, str) else checked_theta(state, self.transform)
+            theta = named[state] if isinstance(state, str) else checked_theta(state, self.transform)
             name = f"{state}:  " if isinstance(state, str) else ""
             words.append(f"{name}θ = {write_theta(theta)}")
             picture = self.compose(theta, image)
@@ -181,6 +185,11 @@ class TransformationExplorer(Explorer):
             ImageDraw.Draw(caption).text((MARGIN, 8), words[-1], INK, font(15))
             pictures += [caption, picture]
         return Still(below(pictures, 0), alt or f"where the sampler looks, and what comes out: {'; '.join(words)}")
+
+    @property
+    def presets(self) -> dict[str, tuple[float, ...]]:
+        """Named θ, for the image that is shown."""
+        return presets(self.transform, self._size(self.image.value))
 
     @property
     def parts(self) -> tuple[float, ...]:
@@ -197,8 +206,10 @@ class TransformationExplorer(Explorer):
     ) -> None:
         """Make θ the state, redraw once, and bring all controls in step with it; `ahead` gives the θ to expect next."""
         self.theta = checked_theta(theta, self.transform)
-        self._parts = None if parts is None else tuple(parts)
         image = self.image.value
+        shape = height_to_width(self.images[image])
+        self._parts = None if parts is None or shape != self._shape else tuple(parts)
+        self._shape = shape
         self._say("")
         self._send(
             {"theta": self.theta, "image": image},
@@ -249,11 +260,16 @@ class TransformationExplorer(Explorer):
         except ValueError as error:
             self._say(str(error))
 
+    def _size(self, image: str | None) -> Size:
+        return self.images[image if image is not None else next(iter(self.images))].shape[1:]
+
     def _to_parts(self, theta: Sequence[float]) -> tuple[float, ...]:
-        return tuple(to_parts(torch.tensor([theta], dtype=torch.float64), self.transform)[0].tolist())
+        row, size = torch.tensor([theta], dtype=torch.float64), self._size(self.image.value)
+        return tuple(to_parts(row, self.transform, size)[0].tolist())
 
     def _from_parts(self, parts: Sequence[float]) -> list[float]:
-        return from_parts(torch.tensor([parts], dtype=torch.float64), self.transform)[0].tolist()
+        row, size = torch.tensor([parts], dtype=torch.float64), self._size(self.image.value)
+        return from_parts(row, self.transform, size)[0].tolist()
 
     def _uploaded(self, change: dict) -> None:
         if not self._by_hand or not change["new"]:

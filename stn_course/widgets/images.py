@@ -127,10 +127,12 @@ def read_image(data: bytes, name: str = "the file") -> Tensor:
 
 def _on_paper(image: Image.Image) -> Image.Image:
     """In RGB, with white behind whatever is transparent."""
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        return Image.fromarray((np.asarray(image).astype(np.float64) / 257).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
+    if (
+        image.mode[0] in "IF"
+    ):  # whole numbers of 16 bits, or numbers from 0 to 1; where they go on, the largest is white
+        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0)
+        levels = 255 * values / max(values.max(), 1 if image.mode == "F" else 65535)
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")

@@ -155,6 +155,17 @@ def _finite_pieces(points: np.ndarray) -> list[np.ndarray]:
     return [points[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def aspect(image: Tensor) -> np.ndarray:
+    """Half the width and half the height of an image (C, H, W), the longer being 1.
+
+    Example:
+        >>> aspect(torch.zeros(1, 40, 80)).tolist()
+        [1.0, 0.5]
+    """
+    height, width = image.shape[1:]
+    return np.array([width, height]) / max(height, width)
+
+
 def to_picture(pixels: Tensor) -> Image.Image:
     """An image (C, H, W), C 1 or 3, float in [0, 1], as Pillow's, in RGB; what is out of range is clipped."""
     levels = (pixels.detach().cpu().float().nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stn_course.plots import INK, SOURCE, TARGET
-from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, SMOOTH, Panel, to_picture
+from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, SMOOTH, Panel, aspect, to_picture
 
 SIZE = 296
 """The side of a panel, in pixels of the screen."""
@@ -82,12 +82,6 @@ def line_through(line: np.ndarray) -> np.ndarray:
         return np.zeros((0, 2, 3))
     middle, along = -c * np.array([a, b]) / length**2, FAR_AWAY * np.array([-b, a]) / length
     return np.array([[[*(middle - along), 1], [*(middle + along), 1]]])
-
-
-def aspect(image: Tensor) -> np.ndarray:
-    """Half the width and half the height of an image (C, H, W), the longer being 1."""
-    height, width = image.shape[1:]
-    return np.array([width, height]) / max(height, width)
 
 
 class Planes:

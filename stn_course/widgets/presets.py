@@ -3,7 +3,7 @@
 import torch
 
 from stn_course.algebra import from_parts, part_names, to_parts
-from stn_course.transforms import Attention, Transform
+from stn_course.transforms import Attention, Size, Transform
 from stn_course.widgets.theta_text import checked_theta
 
 _CROPS = {  # name → the parts that differ from the identity's
@@ -32,8 +32,8 @@ _VIEWS = {
 }
 
 
-def presets(transform: Transform) -> dict[str, tuple[float, ...]]:
-    """Named θ of a family, the identity first.
+def presets(transform: Transform, size: Size | None = None) -> dict[str, tuple[float, ...]]:
+    """Named θ of a family for pictures of a size (H, W), square ones if None; the identity first.
 
     Example:
         >>> presets(Attention())["top left quarter"]
@@ -45,5 +45,5 @@ def presets(transform: Transform) -> dict[str, tuple[float, ...]]:
         named = named | _VIEWS
     neutral = dict(zip(names, to_parts(transform.identity()[None], transform)[0].tolist()))
     parts = torch.tensor([[*(neutral | changes).values()] for changes in named.values()], dtype=torch.float64)
-    thetas = from_parts(parts, transform).tolist()
+    thetas = from_parts(parts, transform, size).tolist()
     return {name: checked_theta(theta, transform) for name, theta in zip(named, thetas)}

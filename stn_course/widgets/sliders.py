@@ -41,7 +41,7 @@ def on_a_step(value: float, slider: ipywidgets.FloatSlider) -> float:
 
 def takes(slider: ipywidgets.FloatSlider, numbers: list[float], index: int) -> bool:
     """Take over the number of a slider that was moved; one that still stands on its step was only rounded."""
-    if on_a_step(numbers[index], slider) == on_a_step(slider.value, slider):
+    if math.isfinite(slider.value) and on_a_step(numbers[index], slider) == on_a_step(slider.value, slider):
         return False
     numbers[index] = round(slider.value, DECIMALS)
     return True

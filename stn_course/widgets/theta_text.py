@@ -13,17 +13,18 @@ MOST = 1e6
 
 
 def read_theta(text: str, transform: Transform) -> tuple[float, ...]:
-    """θ from text: numbers with commas or spaces between them; brackets and "tensor" are read past.
+    """θ from text: numbers with commas or spaces between them; brackets and what PyTorch prints are read past.
 
     Raises:
         ValueError: if there is anything else, or not n_params of them; the message shows what came.
 
     Example:
         >>> from stn_course.transforms import Attention
-        >>> read_theta("tensor([[0.5, 0, −0.25]])", Attention())
+        >>> read_theta("tensor([[0.5, 0, −0.25]], device='cuda:0', grad_fn=<AddmmBackward0>)", Attention())
         (0.5, 0.0, -0.25)
     """
-    words = re.sub(r"tensor|[\[\](){},;]", " ", text.replace("−", "-")).split()
+    printed = r"\b(device|dtype|grad_fn|requires_grad)=[^,)]*|Parameter containing:|tensor|[\[\](){},;]"
+    words = re.sub(printed, " ", text.replace("−", "-")).split()
     numbers = []
     for word in words:
         try:
@@ -45,7 +46,7 @@ def write_theta(theta: Sequence[float]) -> str:
 
 def checked_theta(theta: Sequence[float] | Tensor, transform: Transform) -> tuple[float, ...]:
     """θ with six decimals, or a ValueError."""
-    numbers = [float(value) for value in theta]
+    numbers = [float(value) for value in (theta.tolist() if isinstance(theta, Tensor) else theta)]
     if len(numbers) != transform.n_params:
         names = ", ".join(transform.names)
         raise ValueError(f"expected θ as {transform.n_params} numbers ({names}), got {len(numbers)}")

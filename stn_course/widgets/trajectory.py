@@ -37,7 +37,8 @@ class Trajectory:
             is multiplied by what makes the template's slopes count as much as before, so that one rate serves all.
 
     Raises:
-        ValueError: if θ is not finite, or has an entry beyond `REACH`.
+        ValueError: if θ is not finite, or has an entry beyond `REACH`, or a blur is negative or not finite; later, if
+            a step before the start is asked for.
 
     Example:
         >>> from stn_course.transforms import Affine
@@ -58,7 +59,8 @@ class Trajectory:
         sampler: str = "bilinear",
         blur: float = 0.0,
     ):
-        self._image, self._template = (pixels.double().numpy() for pixels in (image, template))
+        self._image, self._template = (pixels.detach().cpu().double().numpy() for pixels in (image, template))
+        theta = theta.detach().cpu().double()
         self._transform, self._rate, self._sampler, self._blur = transform, rate, sampler, blur
         grid = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1)
         self._points = np.stack((*grid.numpy().T, np.ones(len(grid))))  # (3, N), N = H'·W'
@@ -66,9 +68,11 @@ class Trajectory:
         unit = torch.cat((torch.zeros(1, transform.n_params), torch.eye(transform.n_params))).double()
         matrices = transform.matrix(unit).flatten(1).numpy()
         self._constant, self._entries = matrices[0], matrices[1:] - matrices[0]  # (9,) and (n_params, 9)
-        if not _in_reach(theta.detach().numpy()):
+        if not _in_reach(theta.numpy()):
             raise ValueError(f"expected a start with finite numbers up to {REACH:g}, got {theta.tolist()}")
-        self._thetas = [theta.detach().double().numpy()]
+        if not 0 <= blur < np.inf:
+            raise ValueError(f"expected blur as 0 pixels or more, got {blur}")
+        self._thetas = [theta.numpy()]
         self._losses: list[float] = []
         self._gradients: list[np.ndarray] = []
         self.ended: int | None = None
@@ -96,6 +100,8 @@ class Trajectory:
 
     def _until(self, step: int) -> int:
         """Go on until a step is known: the step itself, or the last one there is."""
+        if step < 0:
+            raise ValueError(f"expected step as 0 or more, got {step}")
         while len(self._gradients) <= step and self.ended is None:
             self._advance()
         return step if self.ended is None else min(step, self.ended)
