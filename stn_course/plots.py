@@ -74,12 +74,16 @@ def _styled(function):
 
 @_styled
 def image_grid(
-    images: Tensor, titles: Sequence[str] | None = None, columns: int = 10, alt: str | None = None, size: float = 0.95
+    images: Tensor | Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    columns: int = 10,
+    alt: str | None = None,
+    size: float = 0.95,
 ) -> Figure:
     """Images side by side, each with its title above.
 
     Args:
-        images: (N, C, H, W) with C 1 or 3, float in [0, 1] or uint8.
+        images: (N, C, H, W) with C 1 or 3, float in [0, 1] or uint8; or a list of (C, H, W), each of its own size.
         titles: one an image.
         columns: images in a row.
         alt: what the figure shows, in words.
@@ -88,7 +92,7 @@ def image_grid(
     n = len(images)
     columns = min(columns, n)
     rows = -(-n // columns)
-    high = size * height_to_width(images) + (0.25 if titles else 0)
+    high = size * max(map(height_to_width, images)) + (0.25 if titles else 0)
     figure = Figure(alt or f"{n} images in {rows} rows", size * columns, high * rows)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for axis in axes:

@@ -109,6 +109,14 @@ def test_warping_draws_the_sampling_grid_on_the_left_and_the_regular_grid_on_the
 
 # Pictures that are not square
 
+
+def test_images_of_different_sizes_stand_in_rows_as_high_as_the_highest():
+    one, two = torch.rand(1, 28, 28), torch.rand(3, 80, 40)
+    figure = plots.image_grid([one, two], size=2.0)
+    assert tuple(figure.get_size_inches()) == (4.0, 4.0)
+    assert [axis.images[0].get_array().shape[:2] for axis in figure.axes] == [(28, 28), (80, 40)]
+
+
 OBLONG = [(40, 80), (80, 40), (60, 60)]
 
 
