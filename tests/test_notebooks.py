@@ -132,6 +132,12 @@ BAD = [
     (rules.no_machine_paths, "/content/x", outputs(shown({"text/html": "<i>'/content/x'</i>"}))),
     (rules.no_machine_paths, "C:", outputs(printed(r"C:\Users\ada"))),
     (rules.no_machine_paths, str(stamp.ROOT), outputs(printed(f"in {stamp.ROOT}."))),
+    *[
+        (rules.no_signed_zeros, "with a sign", outputs(printed(text)))
+        for text in ("-0.00 1", "(−0)", "[-0., 2]", "-0%")
+    ],
+    (rules.no_signed_zeros, "with a sign", outputs(shown({"text/plain": "tensor([0.1000, -0.0000])"}))),
+    (rules.numbers_are_printed_one_way, "cell 3", cell(3, source="print('x', [round(x, 2) for x in [0.75]])")),
     (rules.small_enough, "bytes", outputs(printed("x" * rules.MAX_BYTES))),
     (rules.mostly_checked, "2 of 5", outputs(shown(PNG))),
     (rules.mostly_checked, "2 of 5", tags(3, rules.IGNORE)),
@@ -161,6 +167,12 @@ def test_a_rule_finds_the_notebook_that_breaks_it(good, rule, complaint, spoil):
 
 def test_every_rule_is_seen_to_fail():
     assert {rule for rule, *_ in BAD} == set(rules.RULES)
+
+
+@pytest.mark.parametrize("text", ["-0.004", "1-0", "2026-01-02", "1e-05", "x-0.0", "0.0 - 0.5", "-05", "-0.00001"])
+def test_a_zero_without_a_sign_is_let_pass(good, text):
+    outputs(printed(text))(good)
+    assert list(rules.no_signed_zeros(good, NAME)) == []
 
 
 def test_alt_text_stands_in_for_a_sentence(good):

@@ -1,5 +1,6 @@
 """What a committed notebook keeps to: a rule takes a notebook and its file name and yields what is wrong."""
 
+import ast
 import copy
 import re
 import tempfile
@@ -17,6 +18,7 @@ MIN_CHECKED = 0.6
 IGNORE = "nbval-ignore-output"
 
 ASSERTION = re.compile(r"^\s*(assert\b|[\w.]*\bassert_\w+\()", re.MULTILINE)
+SIGNED_ZERO = re.compile(r"(?<![\w.)])[-−]0+(\.0*)?(?![\d.]*\d)(?!\w)")
 WARNING = re.compile(r"\w*Warning\b")
 LINK = re.compile(r"""\]\(<?([^)\s>]+)|\b(?:href|src)=["']([^"']+)""")
 IMAGE_WITHOUT_ALT = re.compile(r"""!\[\s*\]\(|<img\b(?![^>]*\balt=["'][^"'])""")
@@ -106,10 +108,30 @@ def no_machine_paths(notebook: NotebookNode, name: str) -> Iterator[str]:
             yield f"cell {i}: its output has a path of a machine: {found[0]}"
 
 
+def no_signed_zeros(notebook: NotebookNode, name: str) -> Iterator[str]:
+    for i, text in texts(notebook):
+        if found := SIGNED_ZERO.search(text):
+            yield f"cell {i}: its output has a zero with a sign, {found[0]}: another machine prints none"
+
+
 def small_enough(notebook: NotebookNode, name: str) -> Iterator[str]:
     size = len(nbformat.writes(notebook).encode())
     if size > MAX_BYTES:
         yield f"{size:,} bytes are more than {MAX_BYTES:,}"
+
+
+def numbers_are_printed_one_way(notebook: NotebookNode, name: str) -> Iterator[str]:
+    for i, cell in enumerate(notebook.cells):
+        calls = [] if cell.cell_type != "code" else filter(_is_call, ast.walk(ast.parse(cell.source)))
+        for call in calls:
+            rounds = any(_is_call(inner, "round") and len(inner.args) == 2 for inner in ast.walk(call))
+            if _is_call(call, "print") and rounds:
+                yield f"cell {i}: it prints what `round` gives; `stn_course.numbers.short` never says −0"
+
+
+def _is_call(node: ast.AST, function: str | None = None) -> bool:
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    return named and function in (None, node.func.id)
 
 
 def mostly_checked(notebook: NotebookNode, name: str) -> Iterator[str]:
@@ -155,13 +177,14 @@ def figures_are_explained(notebook: NotebookNode, name: str) -> Iterator[str]:
             yield f"cell {i}: a figure with neither a sentence under it nor alt text"
 
 
-OUTPUT_RULES: list[Rule] = [no_errors, no_stderr, no_warnings, no_machine_paths, small_enough]
+OUTPUT_RULES: list[Rule] = [no_errors, no_stderr, no_warnings, no_machine_paths, no_signed_zeros, small_enough]
 RULES: list[Rule] = [
     *OUTPUT_RULES,
     stamped,
     opens_with_a_title,
     links_lead_somewhere,
     ran_top_to_bottom,
+    numbers_are_printed_one_way,
     mostly_checked,
     ignored_outputs_are_asserted,
     only_tags_steer_nbval,
