@@ -10,16 +10,16 @@ INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip --disable-pip-version-check
 LOWEST := .venv-lowest
 RUN_LOWEST := $(LOWEST)/bin/python
+SUITE := --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: lab test test-browser test-colab test-lowest notebooks stamp html lint results
+.PHONY: lab test test-browser test-colab test-lowest test-machines notebooks stamp html lint results
 
 # Learners run a copy, which updates of the course neither overwrite nor collide with.
 lab: $(INSTALLED)
 	$(RUN) -m stn_course lab $(LAB_ARGS)
 
 test: $(INSTALLED)
-	$(RUN) -m pytest --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile \
-	    --cov=stn_course --cov-report=term --cov-fail-under=90
+	$(RUN) -m pytest $(SUITE) --cov=stn_course --cov-report=term --cov-fail-under=90
 
 # Every notebook and every explorer in JupyterLab, by keyboard and mouse; skipped, with the reason, without a Chromium.
 test-browser: $(INSTALLED)
@@ -31,7 +31,11 @@ test-colab: $(INSTALLED)
 
 # With the lowest versions that pyproject.toml allows, which need a Python 3.11: PYTHON=python3.11
 test-lowest: $(LOWEST)/.installed
-	$(RUN_LOWEST) -m pytest --nbval -m "not browser and not colab" -n auto --maxprocesses=4 --dist=loadfile
+	$(RUN_LOWEST) -m pytest $(SUITE)
+
+# As on other machines: other instructions, other threads, other last bits. MACHINES="old last-bit" names some of them.
+test-machines: $(INSTALLED)
+	$(RUN) tools/machines.py $(MACHINES) -- $(SUITE)
 
 notebooks: $(INSTALLED)
 	$(RUN) tools/execute_notebooks.py
