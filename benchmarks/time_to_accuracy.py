@@ -1,4 +1,4 @@
-"""Target: the course's ST-CNN reads 97.22 % of the test split after 90 s on a CPU, 5 s on a GPU; published: 50 epochs.
+"""Target: the course's ST-CNN reads 97.22 % of the test split after 90 s on a CPU; published: 50 epochs.
 
     python benchmarks/time_to_accuracy.py [--images 37500] [--seeds 3]
 

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stn_course.data import Batches, ImageData
-from stn_course.experiments import EXPERIMENTS, native_bfloat16
+from stn_course.experiments import EXPERIMENTS, faster_precision, hardware_name
 from stn_course.training import fit
 
 EXPERIMENT_NAMES = ("rts-mnist/st-cnn", "mnist/tutorial-st", "cifar10/st", "cifar10/lenet-st")
@@ -40,7 +40,7 @@ def measure_course(name: str, data: ImageData, device: torch.device) -> dict:
     generator = torch.Generator(device).manual_seed(0)
     batches = Batches(data, recipe.batch_size, experiment.preparation(recipe), True, generator, device)
     optimizer, _ = recipe.make(model, 1)
-    autocast = torch.bfloat16 if native_bfloat16(device) else None
+    autocast = torch.bfloat16 if faster_precision(name, "course", device).name == "bfloat16" else None
 
     def epoch():
         fit(model, batches, epochs=1, optimizer=optimizer, clip=recipe.clip, autocast=autocast, progress=False)
@@ -70,9 +70,17 @@ def flop_per_image(name: str, data: ImageData) -> float:
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    a = torch.rand(2048, 2048, device=device, dtype=dtype)
-    a @ a
-    return 2 * 2048**3 / min(timed(lambda: a @ a) for _ in range(5))
+    """Of large products, several for each look at the clock: a GPU is done with one before Python has asked for it."""
+    side, products = (8192, 10) if device.type == "cuda" else (2048, 1)
+    a = torch.rand(side, side, device=device, dtype=dtype)
+
+    def multiply():
+        for _ in range(products):
+            torch.mm(a, a, out=product)
+
+    product = torch.empty_like(a)
+    timed(multiply)
+    return 2 * side**3 * products / min(timed(multiply) for _ in range(5))
 
 
 def compare(name: str, images: int, rounds: int, device: torch.device) -> None:
@@ -84,13 +92,14 @@ def compare(name: str, images: int, rounds: int, device: torch.device) -> None:
             values.append(json.loads(done.stdout.splitlines()[-1]))
     data = EXPERIMENTS[name].load("train")[:images]
     speeds = {which: [value["speed"] for value in values] for which, values in measured.items()}
-    dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    precision = faster_precision(name, "course", device)
+    dtype = getattr(torch, precision.name)
     flop = flop_per_image(name, data)
     share = statistics.median(speeds["course"]) * flop / matrix_product_rate(device, dtype)
     pairs = zip(*speeds.values(), strict=True)
     print(
-        f"\n{name}: {len(data):,} images of {data.source}; {device}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}"
+        f"\n{name}: {len(data):,} images of {data.source}; {hardware_name(device)}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, {precision.name} ({precision.because})"
     )
     for which, values in speeds.items():
         print(f"{which:10} {statistics.median(values):>8,.0f} images/s   ({min(values):,.0f} to {max(values):,.0f})")

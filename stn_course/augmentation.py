@@ -37,16 +37,17 @@ class FlipAndShift:
             raise ValueError(f"expected shift as a whole number of at least 0, got {self.shift!r}")
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, C, H, W) → the same shape, altered; the generator lives on the images' device."""
+        """(B, C, H, W) → the same shape, altered; drawn on the generator's device, else on that of the images."""
         if not isinstance(images, Tensor) or images.ndim != 4:
             raise TypeError(f"expected images as a tensor (B, C, H, W), got {describe(images)}")
         n, _, height, width = images.shape
-        drawn = torch.randint(0, 2 * self.shift + 1, (2, n, 1), generator=generator, device=images.device)
+        source = generator.device if generator is not None else images.device
+        drawn = torch.randint(0, 2 * self.shift + 1, (2, n, 1), generator=generator, device=source).to(images.device)
         rows = drawn[0] + torch.arange(height, device=images.device)  # (B, H), in the padded image
         columns = drawn[1] + torch.arange(width, device=images.device)
         if self.flip:
-            mirrored = torch.rand(n, 1, generator=generator, device=images.device) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
+            mirrored = torch.rand(n, 1, generator=generator, device=source) < 0.5
+            columns = torch.where(mirrored.to(images.device), columns.flip(1), columns)
         padded = F.pad(images, [self.shift] * 4).permute(0, 2, 3, 1)  # (B, H + 2·shift, W + 2·shift, C)
         each = torch.arange(n, device=images.device)[:, None, None]
         return padded[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

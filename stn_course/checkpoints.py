@@ -4,6 +4,7 @@ The state is everything the next epoch depends on: model, optimiser, schedule, h
 generators. A run that goes on from it ends, on the CPU, with the same weights to the last bit as one never stopped.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stn_course.files import load_tensors, save_tensors
 from stn_course.training import History
 
 KEEP = 2
+COLUMNS = ("epoch", "loss", "accuracy", "seconds")  # what `fit` puts into every row
 STATE = ("fingerprint", "epoch", "model", "optimizer", "schedule", "generator", "random", "history")
 
 
@@ -55,15 +57,25 @@ def save_checkpoint(
         "random": torch.get_rng_state(),
         "history": history.rows,
     }
-    if torch.cuda.is_available():
-        state["random_cuda"] = torch.cuda.get_rng_state_all()
+    if generator.device.type == "cuda":  # a run on the CPU has nothing to do with a GPU
+        state["random_cuda"] = [torch.cuda.get_rng_state(generator.device)]
     path = Path(folder) / f"epoch-{epoch:04d}.pt"
     save_tensors(state, path)
     kept = [other for other in _found(folder) if other.name <= path.name][-KEEP:]
     for other in _found(folder):  # later ones are damaged, or this run would have gone on from them
         if other not in kept:
-            other.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.truncate(other, 0)  # Google Drive keeps what is removed for a month, at its full length
+                other.unlink()
     return path
+
+
+def saved_fingerprint(folder: str | os.PathLike) -> dict:
+    """The fingerprint of the newest readable checkpoint of a folder: what the run is; {} if there is none."""
+    for path in reversed(_found(folder)):
+        with contextlib.suppress(Exception):  # `resume` will say that it is damaged
+            return _load(path)["fingerprint"]
+    return {}
 
 
 def resume(
@@ -79,7 +91,8 @@ def resume(
     A damaged file is passed over, in words, for the one before it; what a killed process left half-written is removed.
 
     Raises:
-        CheckpointError: if the checkpoint belongs to a run with another fingerprint; the message says what differs.
+        CheckpointError: if the checkpoint belongs to a run with another fingerprint; the message says what differs. Or
+            if its fingerprint is the same and yet its state does not fit, because somebody has edited it.
     """
     for left in Path(folder).glob(".epoch-*.part"):
         left.unlink(missing_ok=True)
@@ -90,18 +103,25 @@ def resume(
             print(f"{path.name} is damaged ({type(error).__name__}) and passed over.")
             continue
         theirs = state["fingerprint"]
-        differing = [key for key in sorted({*theirs, *fingerprint}) if theirs.get(key) != fingerprint.get(key)]
+        differing = [key for key in sorted({*theirs, *fingerprint}, key=str) if theirs.get(key) != fingerprint.get(key)]
         if differing:
             what = "; ".join(f"{key}: {theirs.get(key)!r} there, {fingerprint.get(key)!r} here" for key in differing)
             raise CheckpointError(f"{path} belongs to another run ({what}). Choose another folder, or remove that one.")
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        if schedule is not None:
-            schedule.load_state_dict(state["schedule"])
-        generator.set_state(state["generator"])
-        torch.set_rng_state(state["random"])
-        if torch.cuda.is_available() and "random_cuda" in state:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+        try:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            if schedule is not None:
+                schedule.load_state_dict(state["schedule"])
+            generator.set_state(state["generator"])
+            torch.set_rng_state(state["random"])
+            if generator.device.type == "cuda":
+                torch.cuda.set_rng_state(state["random_cuda"][0], generator.device)
+        except Exception as error:  # of many kinds
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise CheckpointError(
+                f"{path} does not hold the state of this run ({why}). Remove it, and "
+                "what was saved before it is used; or choose another folder."
+            ) from error
         return History(state["history"])
     return History()
 
@@ -111,7 +131,16 @@ def _load(path: Path) -> dict:
     missing = [key for key in STATE if key not in state]
     if missing:
         raise KeyError(f"no {', '.join(missing)}")
+    rows = state["history"]
+    if not isinstance(state["fingerprint"], dict) or not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise TypeError("no fingerprint, or no history")
+    if [row["epoch"] for row in rows] != list(range(1, state["epoch"] + 1)):
+        raise ValueError("another number of epochs in its history")
     return state
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(column), int | float) for column in COLUMNS)
 
 
 def _found(folder: str | os.PathLike) -> list[Path]:

@@ -5,9 +5,11 @@ sees the old file or the new one, never a part.
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
+ABANDONED = 3600  # seconds after which nobody is still at work on a temporary file
 
 
 @contextlib.contextmanager
@@ -22,7 +25,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file whole or not at all.
 
     Yields the path of a temporary file in the same folder. When the block ends without an exception the file takes
-    its place; otherwise it is removed and what stood there before is untouched.
+    its place; otherwise it is removed and what stood there before is untouched. What a process that was killed left of
+    it over an hour ago is removed, too.
 
     Args:
         path: where the file shall stand; missing folders are made.
@@ -39,6 +43,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):  # another process may be quicker
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)
@@ -52,25 +60,55 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def check_writable(folder: str | os.PathLike, what: str) -> None:
+    """Make a folder if it is missing, and try whether files can be made in it, before anything costs time.
+
+    Args:
+        folder: where something shall be written.
+        what: the work, for the message: "training mnist/tutorial-st".
+
+    Raises:
+        OSError: if not; it says for what, where and why.
+
+    Example:
+        >>> check_writable(tempfile.mkdtemp(), "training")
+        >>> check_writable(__file__, "training")
+        Traceback (most recent call last):
+        OSError: expected a folder that can be written for training, got ...files.py (...)
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"expected a folder that can be written for {what}, got {folder} ({error})") from error
+
+
 @contextlib.contextmanager
 def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[None]:
     """Let one process at a time do something; the others wait, and say so.
 
     Args:
-        path: the thing that is worked on; the lock is a file beside it, `PATH.lock`.
+        path: the thing that is worked on; the lock is a file beside it, `PATH.lock`. Of a thing in Google Drive it is
+            on the runtime's own disk: in Drive it could outlive its runtime, and keep the next one waiting.
         what: the work, for the message: "downloading MNIST".
         timeout: seconds after which waiting is given up.
 
     Raises:
         TimeoutError: when the other process takes longer than that.
-        OSError: when the folder cannot be written.
+        OSError: when the folder cannot be written, or no file in it be locked.
     """
     path = Path(path).resolve()
-    guard = FileLock(path.with_name(path.name + ".lock"))
+    check_writable(path.parent, what)
+    if drive_folder() and path.is_relative_to(DRIVE.resolve()):
+        digest = hashlib.sha256(bytes(path)).hexdigest()[:16]
+        guard = FileLock(Path(tempfile.gettempdir()) / f"stn-course-{digest}.lock")
+    else:
+        guard = FileLock(path.with_name(path.name + ".lock"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         guard.acquire(timeout=0)
     except Timeout:
+        if not _can_lock(path.parent):
+            raise OSError(f"expected a folder whose files can be locked for {what}, got {path.parent}") from None
         print(f"Another process is {what}; waiting for it …")
         try:
             guard.acquire(timeout=timeout)
@@ -82,6 +120,16 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
         yield
     finally:
         guard.release()
+
+
+def _can_lock(folder: Path) -> bool:
+    """Whether a file that nobody else knows can be locked; some file systems answer as if another held it."""
+    with tempfile.TemporaryDirectory(prefix=".lock-", dir=folder) as scratch:
+        try:
+            with FileLock(Path(scratch) / "lock").acquire(timeout=0):
+                return True
+        except Timeout:
+            return False
 
 
 def drive_folder() -> Path | None:

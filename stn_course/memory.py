@@ -5,14 +5,22 @@ each of them to the system and gets new pages, which the kernel has to clear one
 costs as much time as the arithmetic. `keep_freed_memory` asks the C library to hold on to them.
 """
 
+import contextlib
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
+# How libraries that take memory without PyTorch say that there was none: as an ordinary RuntimeError.
+NO_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+ADVICE = (
+    "The GPU's memory is full. Shut down other notebooks that hold some of it, or restart this kernel; then call the "
+    'same again. Else take a smaller batch, or the CPU (device="cpu").'
+)
 
 
 def keep_freed_memory() -> bool:
@@ -29,30 +37,75 @@ def keep_freed_memory() -> bool:
     return all((mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**27)))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a GPU's memory is full, whoever asked for it."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    )
+
+
+@contextlib.contextmanager
+def advice_when_out_of_memory() -> Iterator[None]:
+    """Add to an error that says that a GPU's memory is full what to do about it, unless somebody has already.
+
+    Example:
+        >>> try:
+        ...     with advice_when_out_of_memory():
+        ...         raise torch.OutOfMemoryError("CUDA out of memory.")
+        ... except torch.OutOfMemoryError as error:
+        ...     print(error.__notes__[0])
+        The GPU's memory is full. ...
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if out_of_memory(error) and not getattr(error, "__notes__", None):
+            error.add_note(ADVICE)
+        raise
+
+
 class FittingParts:
     """Calls some work on a batch, in as many parts as a GPU's memory makes necessary; how many is remembered.
 
+    Batches are left whole where that would change what is computed: in training with batch normalisation, whose
+    statistics are those of the whole batch.
+
+    Args:
+        model: what the work is done with.
+
     Example:
-        >>> fitting = FittingParts()
+        >>> fitting = FittingParts(nn.Identity())
         >>> fitting(lambda parts, images: [len(part) for part in images.chunk(parts)], torch.zeros(8, 1, 2, 2))
         [8]
     """
 
-    def __init__(self):
-        self.parts = 1
+    def __init__(self, model: nn.Module):
+        self.model, self.parts = model, 1
 
     def __call__(self, work: Callable, images: torch.Tensor, *arguments):
         """Return work(parts, images, *arguments); whenever it runs out of memory, do it again in twice as many parts.
 
         Raises:
-            torch.OutOfMemoryError: if there is no room for a single image.
+            RuntimeError: torch.OutOfMemoryError, mostly, if there is no room for a single image, or for a batch that
+                has to stay whole; a note says so.
         """
         while True:
             try:
                 return work(self.parts, images, *arguments)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 if self.parts >= len(images):
-                    error.add_note("Not even a single image fits. Does another notebook hold the GPU's memory?")
+                    error.add_note(f"Not even a single image fits. {ADVICE}")
+                    raise
+                if any(
+                    isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+                    for module in self.model.modules()
+                ):
+                    error.add_note(
+                        f"{len(images)} images at once do not fit, and are not taken in parts: batch normalisation "
+                        f"would see other batches, which is another training. {ADVICE}"
+                    )
                     raise
             self.parts *= 2  # here, because what the error still refers to is not freed before it is gone
             torch.cuda.empty_cache()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_runs import TINY, tiny, tiny_run
 
-from stn_course.experiments import EXPERIMENTS
+from stn_course.experiments import EXPERIMENTS, hardware
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +27,12 @@ def real_cifar10() -> Path:
     if not ((folder / "cifar10.npz").is_file() or (folder / "cifar-10-batches-py").is_dir()):
         pytest.skip("the real CIFAR-10 is not in STN_COURSE_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_bfloat16(monkeypatch):
+    """Nothing is timed, and no outcome hangs on what the machine has; who asks for bfloat16 by name still gets it."""
+    monkeypatch.setattr(hardware, "native_bfloat16", lambda device: False)
 
 
 @pytest.fixture

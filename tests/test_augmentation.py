@@ -92,6 +92,15 @@ def test_what_is_no_batch_of_images_is_refused(images):
         FlipAndShift()(images)
 
 
+def test_a_draw_is_made_where_the_generator_is():
+    """The `meta` device stands for a GPU: nothing is computed on it, and what lies on two devices is refused."""
+    images = torch.empty(5, 3, 8, 8, device="meta")
+    used = generator()
+    before = used.get_state()
+    assert FlipAndShift()(images, used).shape == images.shape
+    assert not torch.equal(used.get_state(), before)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_images_on_a_gpu_stay_there():
     images = torch.rand(5, 3, 8, 8, device="cuda")

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stn_course.checkpoints import CheckpointError, resume, save_checkpoint
+from stn_course.checkpoints import CheckpointError, resume, save_checkpoint, saved_fingerprint
 from stn_course.data import Batches, ImageData
 from stn_course.training import History, fit
 
 FINGERPRINT = {"experiment": "tiny", "seed": 0, "clip": None, "rate": 3e-3, "one_cycle": True}
 EPOCHS = 5
+ROW = {"epoch": 1, "loss": 0.5, "accuracy": 0.5, "seconds": 1.0}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,7 +51,7 @@ class Run:
         return self.model, self.optimizer, self.schedule, self.generator
 
     def save(self, epoch, rows=None):
-        rows = rows or [{"epoch": n, "loss": 1 / n} for n in range(1, epoch + 1)]
+        rows = rows or [dict(ROW, epoch=n) for n in range(1, epoch + 1)]
         return save_checkpoint(self.folder, FINGERPRINT, epoch, *self.parts, History(rows))
 
     def resume(self, **changes):
@@ -352,6 +353,126 @@ def test_what_is_saved_after_all_were_damaged_is_kept(tmp_path, two_checkpoints,
     run = Run(tmp_path, seed=5)
     assert run.resume().column("epoch") == [1, 2]
     assert_same(run.train().everything(), undisturbed)
+
+
+# Edited by hand
+
+
+HISTORIES = {
+    "no list": 3,
+    "no rows": [3, 4],
+    "a row too many": [dict(ROW, epoch=n) for n in (1, 2, 3, 4, 5)],
+    "a row missing": [dict(ROW, epoch=n) for n in (1, 3, 4)],
+    "a column missing": [{"epoch": n, "loss": 0.5} for n in (1, 2, 3, 4)],
+    "a word for a number": [dict(ROW, epoch=n, seconds="long") for n in (1, 2, 3, 4)],
+}
+
+
+def edited(content, **changes) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        put(folder, {"file": content})
+        return saved(torch.load(f"{folder}/file", weights_only=True) | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"history": history} for history in HISTORIES.values()] + [{"fingerprint": "mine"}, {"epoch": "4"}],
+    ids=str,
+)
+def test_what_makes_no_history_is_passed_over(two_checkpoints, changes):
+    assert_falls_back(two_checkpoints, edited(two_checkpoints["epoch-0004.pt"], **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {}},
+        {"model": {"1.weight": torch.zeros(3)}},
+        {"optimizer": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"schedule": None},
+        {"generator": torch.zeros(3)},
+        {"generator": "a word"},
+        {"random": None},
+    ],
+    ids=str,
+)
+def test_a_state_that_does_not_fit_is_told_with_what_to_do(two_checkpoints, tmp_path, changes):
+    put(tmp_path, {"epoch-0004.pt": edited(two_checkpoints["epoch-0004.pt"], **changes)})
+    with pytest.raises(CheckpointError, match="does not hold the state of this run .* Remove it") as error:
+        Run(tmp_path).resume()
+    assert str(tmp_path / "epoch-0004.pt") in str(error.value)
+
+
+# What a run is
+
+
+def test_the_fingerprint_of_the_newest_readable_checkpoint(tmp_path, two_checkpoints, capsys):
+    assert saved_fingerprint(tmp_path / "nowhere") == {}
+    put(tmp_path, two_checkpoints)
+    assert saved_fingerprint(tmp_path) == FINGERPRINT
+    other = edited(two_checkpoints["epoch-0004.pt"], fingerprint={"experiment": "other"})
+    put(tmp_path, {"epoch-0004.pt": other})
+    assert saved_fingerprint(tmp_path) == {"experiment": "other"}
+    put(tmp_path, {"epoch-0004.pt": other[:999]})
+    assert saved_fingerprint(tmp_path) == FINGERPRINT
+    put(tmp_path, {"epoch-0003.pt": b""})
+    assert saved_fingerprint(tmp_path) == {}
+    assert capsys.readouterr().out == ""  # that is left to `resume`
+
+
+# GPUs
+
+
+class OnGPU(torch.Generator):
+    """Says that it is on a GPU."""
+
+    device = torch.device("cuda", 1)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Random states of two GPUs, of which only those that are asked for may be touched."""
+    states = {1: torch.tensor([7], dtype=torch.uint8)}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: pytest.fail("all GPUs were asked"))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: states[device.index])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: states.update({device.index: state}))
+    return states
+
+
+def test_a_run_on_the_cpu_has_nothing_to_do_with_a_gpu(tmp_path, gpus):
+    path = Run(tmp_path).save(1)
+    assert "random_cuda" not in torch.load(path, weights_only=True)
+    gpus.clear()
+    Run(tmp_path).resume()
+    assert gpus == {}
+
+
+def test_a_run_on_a_gpu_saves_the_state_of_that_one_alone(tmp_path, gpus):
+    run = Run(tmp_path)
+    run.generator = OnGPU()
+    run.save(1)
+    gpus[1] = torch.tensor([9], dtype=torch.uint8)
+    run.resume()
+    assert {index: state.tolist() for index, state in gpus.items()} == {1: [7]}
+
+
+def test_what_is_removed_is_emptied_first(tmp_path, monkeypatch):
+    """Google Drive keeps it for a month, at the length it had."""
+    run, lengths, unlink = Run(tmp_path), [], Path.unlink
+    for epoch in (1, 2):
+        run.save(epoch)
+
+    def watched(path, **options):
+        lengths.extend([path.stat().st_size] if path.suffix == ".pt" else [])
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    run.save(3)
+    assert lengths == [0]
+    assert names(tmp_path) == ["epoch-0002.pt", "epoch-0003.pt"]
+    assert run.resume().column("epoch") == [1, 2, 3]
 
 
 # Another run's

@@ -431,7 +431,7 @@ X, Y = ARRAYS["x_train"], ARRAYS["y_train"]
         ({"y_train": Y[:-1]}, r"whole numbers from 0 to 9, got uint8 \(59,\)"),
         ({"y_train": np.eye(10, dtype=np.uint8)[Y]}, r"got uint8 \(60, 10\)"),
         ({"y_train": Y.astype(np.float64)}, r"got float64 \(60,\)"),
-        (altered("y_train", 0, 10), "whole numbers from 0 to 9"),
+        (altered("y_train", 0, 10), r"whole numbers from 0 to 9, got uint8 \(60,\) from 0 to 10"),
         ({"y_train": Y.astype(np.int64) - 1}, "whole numbers from 0 to 9"),
         ({"y_train": Y.astype(np.int64) + 256}, "whole numbers from 0 to 9"),  # a wrap to bytes would hide it
         (altered("x_train", (59, 27, 27), X[59, 27, 27] ^ 1), "MNIST's own images and labels"),
@@ -445,6 +445,28 @@ def test_an_archive_of_something_else_is_refused_by_name(folder, network, change
     with pytest.raises(DataError, match=told) as error:
         load_mnist("train")
     assert str(path) in str(error.value)
+    assert network.attempts == 0
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>Please log in</html>", b"\x93NUMPY and so on", b""])
+def test_a_page_in_place_of_an_archive_is_told_by_what_it_begins_with(folder, page):
+    folder.mkdir()
+    (folder / "mnist.npz").write_bytes(page)
+    with pytest.raises(DataError, match="mnist.npz is no .npz archive: it begins with") as error:
+        load_mnist("train")
+    assert repr(page[:24]) in str(error.value)
+    assert "pickle" not in str(error.value)
+
+
+@both_splits
+def test_a_folder_in_place_of_an_original_is_named(folder, network, split):
+    raw = write_originals(folder)
+    name = FILES[split][0]
+    (raw / name).unlink()
+    (raw / name).mkdir()
+    with pytest.raises(DataError, match="cannot be read .* Remove it") as error:
+        load_mnist(split)
+    assert str(raw / name) in str(error.value)
     assert network.attempts == 0
 
 
@@ -595,7 +617,31 @@ def test_images_with_other_channels_are_not_normalised(shape):
             change(torch.rand(shape))
 
 
-@pytest.mark.parametrize("mean, std", [((0.5,), (0.5, 0.5)), ((0.5,), (0.0,)), ((0.5,), (-1.0,))])
+@pytest.mark.parametrize("kind", [list, tuple, torch.tensor, np.array, lambda numbers: torch.tensor(numbers).double()])
+def test_statistics_may_be_any_sequence_of_numbers(kind):
+    made = Normalise(kind([0.5, 0.25, 0.125]), kind([0.25, 0.5, 1]))
+    assert made == Normalise((0.5, 0.25, 0.125), (0.25, 0.5, 1.0))
+    assert {type(number) for number in made.mean + made.std} == {float}
+    images = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(made.undo(made(images)), images)
+    assert hash(made) is not None
+
+
+BAD_STATISTICS = [
+    ((0.5,), (0.5, 0.5)),
+    ((0.5,), (0.0,)),
+    ((0.5,), (-1.0,)),
+    ((0.5,), (float("nan"),)),
+    ((float("inf"),), (0.5,)),
+    (0.5, 0.5),
+    (torch.tensor(0.5), torch.tensor(0.5)),
+    (torch.zeros(3, 1, 2), torch.ones(3, 1, 2)),
+    (("red",), (0.5,)),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize("mean, std", BAD_STATISTICS)
 def test_statistics_that_are_none_are_refused(mean, std):
     with pytest.raises(ValueError, match="a mean and a positive std for each channel"):
         Normalise(mean, std)
@@ -741,6 +787,21 @@ def test_a_seed_decides_order_and_transform_together():
         return list(Batches(some_images(20), 6, noise, True, torch.Generator().manual_seed(4)))
 
     assert all(torch.equal(a, b) and torch.equal(c, d) for (a, c), (b, d) in zip(made(), made(), strict=True))
+
+
+def test_an_order_is_drawn_where_the_generator_is():
+    """The `meta` device stands for a GPU: nothing is computed on it, and what lies on two devices is refused."""
+    used = torch.Generator()
+    before = used.get_state()
+    made = list(Batches(some_images(), 4, shuffle=True, generator=used, device="meta"))
+    assert [images.shape for images, _ in made] == [(4, 1, 4, 4), (2, 1, 4, 4)]
+    assert not torch.equal(used.get_state(), before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_digest_of_images_on_a_gpu_is_the_same():
+    whole = some_images()
+    assert dataclasses.replace(whole, images=whole.images.cuda(), labels=whole.labels.cuda()).digest == whole.digest
 
 
 @pytest.mark.parametrize("batch_size", [0, -3, 2.5, "16", None])

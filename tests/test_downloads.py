@@ -6,6 +6,7 @@ torchvision itself does the downloading, from that server and not from the usual
 import gzip
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -276,6 +277,45 @@ def test_a_file_that_was_unpacked_by_half_is_not_trusted(server, tmp_path, monke
 
 
 @each_set
+@pytest.mark.parametrize("server_says", ["nothing", "unknown"])
+def test_a_name_that_nobody_knows_is_asked_for_once(server, tmp_path, monkeypatch, capsys, name, server_says):
+    """On some systems a name server that does not answer is waited for half a minute, for each file and mirror."""
+    asked, over = [], threading.Event()
+
+    def look_up(host, *arguments, **options):
+        asked.append(host)
+        if server_says == "nothing":
+            over.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(published, "LOOKED_UP", 0.05)
+    load, _ = SETS[name]
+    try:
+        with pytest.raises(ConnectionError, match="the name 127.0.0.1 could not be looked up"):
+            load("test", tmp_path, offline=False)
+    finally:
+        over.set()
+    assert server.asked == [] and "trying again" not in capsys.readouterr().out
+    assert socket.getaddrinfo is look_up
+    if server_says == "nothing":
+        assert len(asked) == 1
+
+
+@each_set
+def test_where_nothing_comes_nothing_is_tried_for_long(server, tmp_path, monkeypatch, capsys, name):
+    server.plays = silent
+    monkeypatch.setattr(published, "PATIENCE", 0)
+    with pytest.raises(ConnectionError):
+        SETS[name][0]("test", tmp_path, offline=False)
+    assert "trying again" not in capsys.readouterr().out
+    server.plays = cut_at(1 / 3)  # something comes
+    with pytest.raises(ConnectionError):
+        SETS[name][0]("test", tmp_path, offline=False)
+    assert capsys.readouterr().out.count("trying again") == 2
+
+
+@each_set
 def test_where_nobody_answers(server, tmp_path, monkeypatch, name):
     server.shutdown()
     server.server_close()
@@ -286,8 +326,6 @@ def test_where_nobody_answers(server, tmp_path, monkeypatch, name):
 
 
 def test_other_connections_keep_their_patience(server, tmp_path):
-    import socket
-
     socket.setdefaulttimeout(77)
     try:
         assert_is_the_original("MNIST", tmp_path)

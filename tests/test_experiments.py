@@ -25,12 +25,23 @@ from stn_course.data import Batches, DataError, ImageData, load_mnist
 from stn_course.distortions import RTS
 from stn_course.experiments import EXPERIMENTS, Profile, Recipe, distorted, load_weights, run
 from stn_course.models import CNN, STCNN
-from stn_course.training import evaluate
+from stn_course.training import Evaluation, evaluate
 
 KEYS = {  # of a record, beside those of its recipe
     "what": {"experiment", "recipe", "profile", "epochs", "seed", "validate"},
     "data": {"train_source", "train_images", "train_digest", "test_source", "test_images", "test_digest", "complete"},
-    "where": {"device", "hardware", "threads", "precision", "version", "torch", "python", "date", "seconds"},
+    "where": {
+        "device",
+        "hardware",
+        "threads",
+        "precision",
+        "precision_chosen",
+        "version",
+        "torch",
+        "python",
+        "date",
+        "seconds",
+    },
     "result": {"test_loss", "test_accuracy", "epochs_run"},
 }
 
@@ -252,7 +263,7 @@ def test_a_smoke_run_leaves_a_record_with_everything(smoke):
     assert "CIFAR" not in record["train_source"] + record["test_source"]
     assert record["complete"] is False
     assert (record["device"], record["threads"]) == ("cpu", 1)
-    assert record["precision"] in ("float32", "bfloat16")
+    assert record["precision"] == "float32"  # on every machine: nothing is measured
     versions = stn_course.__version__, torch.__version__, platform.python_version()
     assert (record["version"], record["torch"], record["python"]) == versions
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", record["date"])
@@ -416,19 +427,140 @@ def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, m
     assert len(scored) == 1
 
 
-def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_the_hardware_has_it(make_tiny, tmp_path, monkeypatch):
-    name, results = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10)), {}
-    for native in (True, False):
-        monkeypatch.setattr(experiments.running, "native_bfloat16", lambda device, native=native: native)
+@pytest.fixture
+def measured(monkeypatch):
+    """Hardware that has bfloat16, on which a measurement finds what the test says."""
+
+    def find(ratio):
+        monkeypatch.setattr(experiments.hardware, "native_bfloat16", lambda device: True)
+        monkeypatch.setattr(experiments.hardware, "measure", lambda *given: ratio)
+        monkeypatch.setattr(experiments.hardware, "_measured", {})
+        monkeypatch.setattr(experiments.hardware, "TOO_SHORT", 0)
+
+    return find
+
+
+SHORT = replace(ONE_EPOCH, train_images=16, test_images=10)
+
+
+def test_bfloat16_is_used_where_the_recipe_asks_for_it_and_it_is_faster(make_tiny, tmp_path, monkeypatch, measured):
+    name, results = make_tiny("rts-mnist/cnn", SHORT), {}
+    for ratio in (1.5, 0.5):
+        monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / f"{ratio}"))  # two machines
+        measured(ratio)
         for recipe in ("course", "published"):
-            results[native, recipe] = tiny_run(name, recipe=recipe, output=tmp_path / f"{native}-{recipe}")
-    precision = {key: result.record["precision"] for key, result in results.items()}
-    assert precision.pop((True, "course")) == "bfloat16"
-    assert set(precision.values()) == {"float32"}
+            results[ratio, recipe] = tiny_run(name, recipe=recipe, output=tmp_path / f"{ratio}-{recipe}")
+    how = {key: (result.record["precision"], result.record["precision_chosen"]) for key, result in results.items()}
+    assert how[1.5, "course"] == ("bfloat16", "measured: bfloat16 1.50 times as fast")
+    assert how[0.5, "course"] == ("float32", "measured: bfloat16 0.50 times as fast")
+    assert how[1.5, "published"] == how[0.5, "published"] == ("float32", "the recipe's")
     losses = {key: result.history.column("loss") for key, result in results.items()}
-    assert losses[True, "course"] != losses[False, "course"]
-    assert losses[True, "course"] == pytest.approx(losses[False, "course"], rel=0.02)
-    assert losses[True, "published"] == losses[False, "published"]
+    assert losses[1.5, "course"] != losses[0.5, "course"]
+    assert losses[1.5, "course"] == pytest.approx(losses[0.5, "course"], rel=0.02)
+    assert losses[1.5, "published"] == losses[0.5, "published"]
+
+
+@pytest.mark.parametrize("began, now", [(1.5, 0.5), (0.5, 1.5)])
+def test_a_run_goes_on_in_the_precision_it_began_with(make_tiny, tmp_path, monkeypatch, measured, sigint, began, now):
+    """A new measurement, or another machine, makes no other run of it."""
+    folder, data = tmp_path / "run", tmp_path / "data"
+    measured(began)
+    name = make_tiny("rts-mnist/cnn", replace(SHORT, epochs=3), distortion=Doing(2, sending(sigint)))
+    assert tiny_run(name, output=folder).record is None
+    whole = tiny_run(make_tiny("rts-mnist/cnn", replace(SHORT, epochs=3)), output=tmp_path / "whole")
+    (data / experiments.hardware.FILE).unlink()
+    measured(now)
+    precision = whole.record["precision"]
+    assert precision == ("bfloat16" if began > 1 else "float32")
+    for asked in (None, precision):  # saying it changes nothing
+        result = tiny_run(name, output=folder, precision=asked)
+        assert without_time(result.record) == without_time(whole.record)
+        assert_same_weights(folder, tmp_path / "whole")
+
+
+def test_every_epoch_of_a_run_that_began_without_it_says_what_is_missing(make_tiny, tmp_path, capsys):
+    name = make_tiny("rts-mnist/cnn", replace(SHORT, epochs=2))
+    tiny_run(name, output=tmp_path)
+    assert capsys.readouterr().out == ""
+    tiny_run(name, output=tmp_path, every_epoch=True)
+    assert capsys.readouterr().out == "The test split was not scored after epochs 1 to 2, which are not repeated.\n"
+
+
+def test_the_global_random_state_is_left_as_it_was(make_tiny, tmp_path, sigint):
+    state = torch.get_rng_state()
+    tiny_run(make_tiny("rts-mnist/cnn", SHORT), seed=5, output=tmp_path / "whole")
+    tiny_run(make_tiny("rts-mnist/cnn", SHORT, distortion=Doing(1, sending(sigint))), output=tmp_path / "stopped")
+    with pytest.raises(ValueError):
+        tiny_run(make_tiny("rts-mnist/cnn", SHORT), seed=6, output=tmp_path / "whole")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "0", None, True, 99999999999999999999999])
+def test_a_seed_that_is_none_is_refused(make_tiny, tmp_path, seed):
+    with pytest.raises(ValueError, match=re.escape(f"seed as a whole number from 0 to 2**64 - 1, got {seed!r}")):
+        tiny_run(make_tiny("rts-mnist/cnn", SHORT), seed=seed, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_largest_seed_will_do(make_tiny, tmp_path):
+    assert tiny_run(make_tiny("rts-mnist/cnn", SHORT), seed=2**64 - 1, output=tmp_path).record["seed"] == 2**64 - 1
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_told_what_is(make_tiny, tmp_path, device):
+    with pytest.raises(ValueError, match=f"expected device as one of cpu.*, got '{device}'"):
+        run(make_tiny("rts-mnist/cnn", SHORT), "tiny", device=device, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("output", ["", "file", "file/run", "/dev/null", "/proc/nope"])
+def test_where_nothing_can_be_written_is_told_before_anything_is_trained(make_tiny, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments.running, "fit", None)
+    (tmp_path / "file").write_text("mine")
+    error, told = (ValueError, "expected output as") if not output else (OSError, "can be written for training")
+    with pytest.raises(error, match=told):
+        tiny_run(make_tiny("rts-mnist/cnn", SHORT), output=output)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_that_is_there_and_read_only_is_told_too(make_tiny, tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir)) if Path(dir) == tmp_path / "run" else StopIteration
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(experiments.running, "fit", None)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write everywhere
+    with pytest.raises(OSError, match="expected a folder that can be written for training .*Permission denied"):
+        tiny_run(make_tiny("rts-mnist/cnn", SHORT), output=tmp_path / "run")
+
+
+def test_memory_that_is_short_before_training_is_told_with_what_to_do(make_tiny, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(experiments.running, "Batches", full)
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        tiny_run(make_tiny("rts-mnist/cnn", SHORT), output=tmp_path / "run")
+    assert "Shut down other notebooks" in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "capability, switch, tf32", [((7, 5), True, False), ((9, 0), True, True), ((9, 0), False, False)]
+)
+def test_the_record_of_a_gpu_says_whether_convolutions_are_rounded(undisturbed, monkeypatch, capability, switch, tf32):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    given, data = {"validate": False}, load_mnist("test", offline=True)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=switch):
+        made = [
+            experiments.running._record(
+                given, data, data, Evaluation(0.1, 0.9), undisturbed.history, torch.device(kind)
+            )
+            for kind in ("cuda", "cpu")
+        ]
+    assert made[0]["tf32"] is tf32 and made[0]["hardware"] == "a GPU"
+    assert "tf32" not in made[1]
 
 
 def test_the_test_split_can_be_scored_after_every_epoch_and_training_is_the_same(make_tiny, tmp_path):
@@ -450,30 +582,23 @@ def test_the_test_split_is_not_both_left_alone_and_scored(make_tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("ratio", [1.5, 0.5])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_precision_can_be_chosen_whatever_the_hardware_has(native, precision, make_tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments.running, "native_bfloat16", lambda device: native)
-    name = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10))
+def test_precision_can_be_chosen_whatever_is_faster(ratio, precision, make_tiny, tmp_path, measured):
+    measured(ratio)
+    name = make_tiny("rts-mnist/cnn", SHORT)
     chosen = tiny_run(name, output=tmp_path / "chosen", precision=precision)
     other = tiny_run(name, output=tmp_path / "default")
-    assert chosen.record["precision"] == precision
+    assert (chosen.record["precision"], chosen.record["precision_chosen"]) == (precision, "asked for")
     same = precision == other.record["precision"]
     assert (chosen.history.column("loss") == other.history.column("loss")) is same
 
 
 def test_another_precision_does_not_go_on_with_a_run(make_tiny, tmp_path):
-    name = make_tiny("rts-mnist/cnn", replace(ONE_EPOCH, train_images=16, test_images=10))
+    name = make_tiny("rts-mnist/cnn", SHORT)
     tiny_run(name, output=tmp_path, precision="float32")
     with pytest.raises(ValueError, match="precision.*float32.*bfloat16"):
         tiny_run(name, output=tmp_path, precision="bfloat16")
-
-
-def test_native_bfloat16_is_yes_or_no():
-    assert type(experiments.native_bfloat16(torch.device("cpu"))) is bool
-    assert experiments.native_bfloat16(torch.device("meta")) is False
-    if torch.cuda.is_available():
-        assert type(experiments.native_bfloat16(torch.device("cuda"))) is bool
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -482,6 +607,7 @@ def test_a_run_on_a_gpu_goes_on_too(make_tiny, tmp_path, sigint):
     result = run(make_tiny(), "tiny", output=tmp_path, progress=False)
     assert result.history.column("epoch") == [1, 2, 3, 4]
     assert result.record["device"] == "cuda"
+    assert {parameter.device.type for parameter in result.model.parameters()} == {"cpu"}
 
 
 # The fixed distorted test split
@@ -578,6 +704,25 @@ def test_altered_weights_are_refused_by_name(weights_file, tmp_path):
     (tmp_path / "altered.pt").write_bytes(content)
     with pytest.raises(DataError, match="altered.pt"):
         load_weights(CNN(), tmp_path / "altered.pt")
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda value: value.int(), "expected .* as floating-point numbers, got torch.int32"),
+        (lambda value: value * float("nan"), "is not finite"),
+        (lambda value: value + float("inf"), "is not finite"),
+    ],
+)
+def test_numbers_that_can_be_no_weights_are_refused_by_name(weights_file, tmp_path, change, told):
+    weights = torch.load(weights_file, weights_only=True)
+    last = list(weights)[-1]
+    torch.save(weights | {last: change(weights[last])}, tmp_path / "edited.pt")
+    model = CNN()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(DataError, match=f"edited.pt does not hold weights for CNN: .*{told}"):
+        load_weights(model, tmp_path / "edited.pt")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_a_missing_file_of_weights_is_missing(tmp_path):

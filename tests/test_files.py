@@ -1,6 +1,7 @@
 """A file that others read is whole or is not there; one process at a time works on a thing."""
 
 import contextlib
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stn_course.files import atomic_write, lock, md5
+from stn_course import files
+from stn_course.files import atomic_write, check_writable, lock, md5
 
 OLD, NEW = b"what stood there before", b"what is written now"
 
@@ -138,6 +140,45 @@ def test_a_killed_writer_leaves_the_old_file_whole(tmp_path):
     assert (tmp_path / "file").read_bytes() == NEW
 
 
+@pytest.mark.parametrize("hours, left", [(0.5, True), (1.5, False)])
+def test_what_a_killed_writer_left_is_removed_once_nobody_can_be_at_work_on_it(tmp_path, hours, left):
+    name, then = "a [file].json", time.time() - 3600 * hours
+    parts = [tmp_path / f".{name}.x1y2.part", tmp_path / ".another.json.x1y2.part"]
+    for part in parts:
+        part.write_bytes(OLD)
+        os.utime(part, (then, then))
+    with atomic_write(tmp_path / name) as part:
+        part.write_bytes(NEW)
+    assert [part.exists() for part in parts] == [left, True]
+    assert (tmp_path / name).read_bytes() == NEW
+
+
+# check_writable
+
+
+def test_a_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
+    check_writable(tmp_path / "a" / "b", "working")
+    assert names(tmp_path / "a" / "b") == []
+
+
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_file_in_place_of_a_folder_is_told_with_what_it_was_for(tmp_path, inside):
+    (tmp_path / "file").write_bytes(OLD)
+    with pytest.raises(OSError, match=r"expected a folder that can be written for working, got .*file") as error:
+        check_writable(tmp_path / "file" / inside, "working")
+    assert str(tmp_path / "file" / inside) in str(error.value)
+    assert (tmp_path / "file").read_bytes() == OLD
+
+
+def test_a_folder_in_which_no_file_can_be_made_is_told(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OSError, match="can be written for working, got .*Permission denied"):
+        check_writable(tmp_path, "working")
+
+
 # lock
 
 
@@ -217,6 +258,46 @@ def test_the_folder_one_stands_in_can_be_locked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with lock(".", "working"):
         pass
+
+
+@pytest.mark.parametrize("path", ["/proc/nope/thing", "/dev/null/thing"])
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc")
+def test_where_nothing_can_be_written_nobody_is_said_to_be_at_work(path, capsys):
+    with pytest.raises(OSError, match="can be written for working"), lock(path, "working"):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EAGAIN])
+def test_a_file_system_that_locks_nothing_is_told_at_once(tmp_path, monkeypatch, capsys, code):
+    """It answers like one on which another process holds every lock."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(handle, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    told = "expected a folder whose files can be locked for working, got"
+    with pytest.raises(OSError, match=told) as error, lock(tmp_path / "thing", "working"):
+        pass
+    assert str(tmp_path) in str(error.value)
+    assert capsys.readouterr().out == ""
+    assert names(tmp_path) in ([], ["thing.lock"])
+
+
+def test_no_lock_in_drive_outlives_its_runtime(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setattr(files, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
+    (tmp_path / "MyDrive").mkdir()
+    (tmp_path / "disk").mkdir()
+    place = tmp_path / "MyDrive" / "stn-course"
+    with lock(place / "thing", "working"), lock(place / "other", "working"), lock(tmp_path / "elsewhere", "working"):
+        assert names(place) == []
+        assert len(names(tmp_path / "disk")) == 2
+        assert (tmp_path / "elsewhere.lock").exists()
+        with pytest.raises(TimeoutError), lock(place / "thing", "working", timeout=0.1):
+            pass
 
 
 # md5

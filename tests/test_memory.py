@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
-from stn_course.memory import FittingParts, keep_freed_memory
+from stn_course.memory import ADVICE, FittingParts, advice_when_out_of_memory, keep_freed_memory
 
 
 def test_telling_it_twice_changes_nothing():
@@ -67,13 +68,21 @@ def test_what_the_c_library_is_told(monkeypatch):
 # A GPU whose memory is short
 
 
-def room_for(n):
+FULL = {  # as PyTorch says it of its own memory, and of what other libraries take
+    "allocator": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB."),
+    "cublas": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    "cudnn": RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    "driver": RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+}
+
+
+def room_for(n, error=FULL["allocator"]):
     """Work that runs out of memory where more than n images are taken at once."""
 
     def work(parts, images, offset=0):
         sizes = [len(part) for part in images.chunk(parts)]
         if max(sizes) > n:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise type(error)(*error.args)
         return [size + offset for size in sizes]
 
     return work
@@ -84,7 +93,7 @@ def room_for(n):
     [(128, [128]), (127, [64, 64]), (40, [32] * 4), (1, [1] * 128)],
 )
 def test_a_batch_is_halved_until_it_fits(n, expected, capsys):
-    assert FittingParts()(room_for(n), torch.zeros(128, 1)) == expected
+    assert FittingParts(nn.Identity())(room_for(n), torch.zeros(128, 1)) == expected
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(expected).bit_length() - 1
     assert not said or said[-1] == (
@@ -92,8 +101,41 @@ def test_a_batch_is_halved_until_it_fits(n, expected, capsys):
     )
 
 
+@pytest.mark.parametrize("error", FULL.values(), ids=FULL)
+def test_it_does_not_matter_who_found_no_memory(error, capsys):
+    assert FittingParts(nn.Identity())(room_for(32, error), torch.zeros(64, 1)) == [32, 32]
+    assert "do not fit" in capsys.readouterr().out
+    with pytest.raises(type(error)) as raised, advice_when_out_of_memory():
+        raise type(error)(*error.args)
+    assert raised.value.__notes__ == [ADVICE]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("something else"), ValueError("CUDA out of memory")], ids=repr)
+def test_other_errors_get_no_advice(error):
+    with pytest.raises(type(error)) as raised, advice_when_out_of_memory():
+        raise error
+    assert not hasattr(raised.value, "__notes__")
+
+
+def test_advice_is_given_once():
+    with pytest.raises(torch.OutOfMemoryError) as raised, advice_when_out_of_memory(), advice_when_out_of_memory():
+        FittingParts(nn.Identity())(room_for(0), torch.zeros(2, 1))
+    (note,) = raised.value.__notes__
+    assert note.startswith("Not even a single image fits.") and note.endswith(ADVICE)
+
+
+def test_a_batch_is_left_whole_where_its_statistics_are_part_of_the_training(capsys):
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        FittingParts(model)(room_for(32), torch.zeros(64, 1))
+    (note,) = raised.value.__notes__
+    assert "64 images at once do not fit" in note and "batch normalisation" in note and note.endswith(ADVICE)
+    assert capsys.readouterr().out == ""
+    assert FittingParts(model.eval())(room_for(32), torch.zeros(64, 1)) == [32, 32]  # each image for itself
+
+
 def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
-    fitting = FittingParts()
+    fitting = FittingParts(nn.Identity())
     assert fitting(room_for(30), torch.zeros(100, 1), 5) == [30, 30, 30, 30]
     assert capsys.readouterr().out
     assert fitting(room_for(100), torch.zeros(100, 1)) == [25] * 4
@@ -102,7 +144,7 @@ def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
 
 def test_where_not_even_one_fits_the_error_says_so():
     with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory") as error:
-        FittingParts()(room_for(0), torch.zeros(5, 1))
+        FittingParts(nn.Identity())(room_for(0), torch.zeros(5, 1))
     assert "Not even a single image fits" in error.value.__notes__[0]
 
 
@@ -111,7 +153,7 @@ def test_other_errors_are_not_kept_back():
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        FittingParts()(work, torch.zeros(5, 1))
+        FittingParts(nn.Identity())(work, torch.zeros(5, 1))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -120,7 +162,7 @@ def test_a_gpu_that_is_really_full():
     share = (torch.cuda.memory_allocated() + 2**28) / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(share)
     try:
-        fitting = FittingParts()
+        fitting = FittingParts(nn.Identity())
         total = fitting(lambda parts, x: sum((part * 2 + 1).sum().item() for part in x.chunk(parts)), images)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

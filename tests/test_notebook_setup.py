@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stn_course import files
-from stn_course.data import data_folder
+from stn_course.data import data_folder, load_mnist
 from stn_course.exercises import notes
 from stn_course.experiments import running
 from stn_course.notebook import setup
@@ -17,6 +17,29 @@ def test_it_says_versions_device_profile_and_data(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["stn_course", "device", "profile", "data"]
     assert "MNIST sample, 1,000 digits of the test split that come with the package" in lines[3]
+
+
+@pytest.mark.parametrize("ratio, precision", [(1.714, "bfloat16"), (0.5, "float32")])
+def test_it_says_the_precision_and_how_it_was_chosen(capsys, monkeypatch, tmp_path, ratio, precision):
+    import torch
+
+    from stn_course.experiments import hardware
+
+    def device_line(profile):
+        monkeypatch.setenv("STN_COURSE_PROFILE", profile)
+        setup()
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("device"))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr("stn_course.notebook.load_mnist", lambda split, offline: load_mnist(split, offline=True))
+    cpu = f"device    cpu, {torch.get_num_threads()} threads"
+    assert device_line("quick") == f"{cpu}, float32 (no bfloat16 in this hardware)"
+    monkeypatch.setattr(hardware, "native_bfloat16", lambda device: True)
+    monkeypatch.setattr(hardware, "measure", lambda *given: ratio)
+    monkeypatch.setattr(hardware, "_measured", {})
+    assert device_line("smoke") == f"{cpu}, float32 (too short to measure)"
+    assert device_line("quick") == f"{cpu}, {precision} (measured: bfloat16 {ratio:.2f} times as fast)"
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones(monkeypatch):

@@ -1,6 +1,7 @@
 """Images and labels in memory, and batches of them made where they live."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -48,8 +49,8 @@ class ImageData:
     @cached_property
     def digest(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of images and labels: the same data, the same digest."""
-        whole = hashlib.sha256(self.images.numpy().tobytes())
-        whole.update(self.labels.numpy().tobytes())
+        whole = hashlib.sha256(self.images.cpu().numpy().tobytes())
+        whole.update(self.labels.cpu().numpy().tobytes())
         return whole.hexdigest()[:16]
 
 
@@ -58,10 +59,15 @@ class Normalise:
     """Take the mean of each channel away and divide by its standard deviation.
 
     Args:
-        mean, std: one number a channel, of the training images in [0, 1].
+        mean, std: one number a channel, of the training images in [0, 1]; kept as tuples, whatever sequence they are.
+
+    Raises:
+        ValueError: if they are not as many numbers as each other, or a std is not above 0.
 
     Example:
-        >>> normalise = Normalise(mean=(0.5,), std=(0.25,))
+        >>> normalise = Normalise(mean=torch.tensor([0.5]), std=[0.25])
+        >>> normalise
+        Normalise(mean=(0.5,), std=(0.25,))
         >>> normalise(torch.tensor([[[[0.25, 1.0]]]]))
         tensor([[[[-1.,  2.]]]])
         >>> normalise.undo(normalise(torch.tensor([[[[0.25, 1.0]]]])))
@@ -72,8 +78,15 @@ class Normalise:
     std: tuple[float, ...]
 
     def __post_init__(self):
-        if len(self.mean) != len(self.std) or not all(std > 0 for std in self.std):
+        try:
+            mean, std = (tuple(float(number) for number in numbers) for numbers in (self.mean, self.std))
+            fine = len(mean) == len(std) and all(map(math.isfinite, mean + std)) and all(number > 0 for number in std)
+        except (TypeError, ValueError):  # no sequence, or not of numbers
+            fine = False
+        if not fine:
             raise ValueError(f"expected a mean and a positive std for each channel, got {self.mean} and {self.std}")
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, C, H, W) in [0, 1] → the same shape, normalised. Nothing is random: the generator is left alone."""
@@ -104,7 +117,7 @@ class Batches:
         batch_size: images in a batch; the last one may be smaller.
         transform: (images, generator) → images, applied to each batch; `RTS()` for one. None leaves them alone.
         shuffle: whether each pass has a new order.
-        generator: the source of all randomness; it lives on `device`.
+        generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
         device: where the images are kept and the batches made.
 
     Yields:
@@ -137,11 +150,11 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         n, device = len(self.labels), self.labels.device
-        order = (
-            torch.randperm(n, generator=self.generator, device=device)
-            if self.shuffle
-            else torch.arange(n, device=device)
-        )
+        if self.shuffle:
+            source = self.generator.device if self.generator is not None else device
+            order = torch.randperm(n, generator=self.generator, device=source).to(device)
+        else:
+            order = torch.arange(n, device=device)
         for chosen in order.split(self.batch_size) if n else ():
             images = self.images[chosen].float() / 255
             if self.transform is not None:

@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import math
 import os
+import queue
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from stn_course.files import lock, md5
 
 SPLITS = ("train", "test")
 STALLED = 10  # seconds without a byte after which a connection is given up
+LOOKED_UP = 5  # seconds after which the name of a server will not be known any more
+PATIENCE = 15  # seconds after which nothing is tried again if nothing at all has come
 ASK_AGAIN = 300  # seconds for which a download that failed is not tried again, where there is something to go on with
 _failed: dict[tuple[str, Path], float] = {}  # when; a notebook without a network asks half a dozen times
 
@@ -103,7 +107,10 @@ class Published:
         return None
 
     def _original(self, path: Path, expected: str) -> bytes:
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:  # a folder, or nobody's business
+            raise DataError(f"{path} cannot be read ({error}). Remove it and run again to download it anew.") from error
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != expected:
             raise DataError(
@@ -119,10 +126,12 @@ class Published:
         if labels.shape == (len(images), 1):  # as some libraries have it
             labels = labels[:, 0]
         last = len(self.classes) - 1
-        if labels.shape != shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > last:
+        whole = labels.shape == shape[:1] and labels.dtype.kind in "iu"
+        if not whole or labels.min() < 0 or labels.max() > last:
+            reach = f" from {labels.min()} to {labels.max()}" if whole else ""
             raise DataError(
                 f"{path}: expected y_{split} as {len(images)} whole numbers from 0 to {last}, "
-                f"got {labels.dtype} {labels.shape}"
+                f"got {labels.dtype} {labels.shape}{reach}"
             )
         data = self._as_data(images, labels, split)
         if data.digest != self.digests[split]:
@@ -146,13 +155,17 @@ class Published:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".download-*"):  # by a process that was killed; under the lock nobody else is at work
             shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch, _socket_timeout(STALLED):
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch, _impatience() as names:
             for attempt in (1, 2, 3):  # torchvision keeps what is whole already and fetches the rest again
                 try:
                     self._download_once(Path(scratch) / self.folder, Path(scratch), folder / self.folder)
                     return
                 except Exception as error:
-                    if attempt == 3:
+                    nothing = not any(file.is_file() for file in Path(scratch).rglob("*"))
+                    if names.unknown and not names.known:
+                        raise ConnectionError(f"the name {names.unknown[0]} could not be looked up") from error
+                    if attempt == 3 or (nothing and time.monotonic() - began > PATIENCE):
                         raise ConnectionError(str(error)) from error
                     print(f"Downloading {self.name} broke off ({type(error).__name__}); trying again …")
 
@@ -169,14 +182,51 @@ class Published:
             os.replace(brought / name, place / name)
 
 
+@dataclass
+class Names:
+    """Names of servers that were looked up, and could be or could not."""
+
+    known: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
 @contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Give up connections on which nothing comes for so long; torchvision by itself would wait forever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+def _impatience() -> Iterator[Names]:
+    """Give up connections on which nothing comes, and names that nobody answers for; torchvision would wait, and wait.
+
+    How long a name is looked up is the system's affair, half a minute often; so a thread that is left alone asks for
+    it. Once a name server has not answered, it is not asked again.
+    """
+    before, look_up, names, silent = socket.getdefaulttimeout(), socket.getaddrinfo, Names(), threading.Event()
+
+    def in_time(host, *arguments, **options):
+        answers: queue.SimpleQueue = queue.SimpleQueue()
+
+        def ask():
+            try:
+                answers.put(look_up(host, *arguments, **options))
+            except Exception as error:  # it is the caller's
+                answers.put(error)
+
+        answer: object = socket.gaierror(socket.EAI_AGAIN, "the name server does not answer")
+        if not silent.is_set():
+            threading.Thread(target=ask, daemon=True).start()
+            try:
+                answer = answers.get(timeout=LOOKED_UP)
+            except queue.Empty:
+                silent.set()
+        if isinstance(answer, Exception):
+            names.unknown.append(host)
+            raise answer
+        names.known.append(host)
+        return answer
+
+    socket.setdefaulttimeout(STALLED)
+    socket.getaddrinfo = in_time
     try:
-        yield
+        yield names
     finally:
+        socket.getaddrinfo = look_up
         socket.setdefaulttimeout(before)
 
 
@@ -200,6 +250,9 @@ def _check_folder(root: str | os.PathLike | None) -> Path:
 def _read_npz(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """The arrays x_SPLIT and y_SPLIT of an archive, never unpickled."""
     try:
+        with open(path, "rb") as file:
+            if not (start := file.read(24)).startswith(b"PK"):  # numpy takes it for a pickle: a web page, a plain array
+                raise DataError(f"{path} is no .npz archive: it begins with {start!r}. Remove it, or replace it.")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = {f"x_{split}", f"y_{split}"} - set(archive.files)
             if missing:

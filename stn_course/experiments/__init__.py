@@ -5,6 +5,7 @@ once, at the end, with the very weights it saves (float16), and writes one recor
 """
 
 from stn_course.experiments.catalogue import EXPERIMENTS, find, ten_digits
+from stn_course.experiments.hardware import Precision, faster_precision, find_device, hardware_name, native_bfloat16
 from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
 from stn_course.experiments.results import (
     comparison_table,
@@ -15,18 +16,22 @@ from stn_course.experiments.results import (
     results_table,
     write_results,
 )
-from stn_course.experiments.running import Result, native_bfloat16, profile_name, run
+from stn_course.experiments.running import Result, profile_name, run
 
 __all__ = [
     "EXPERIMENTS",
     "TEST_SEED",
     "Experiment",
+    "Precision",
     "Profile",
     "Recipe",
     "Result",
     "comparison_table",
     "distorted",
+    "faster_precision",
     "find",
+    "find_device",
+    "hardware_name",
     "load_pretrained",
     "load_record",
     "load_weights",

@@ -18,12 +18,18 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
     """Load a file of weights into a model, in evaluation mode.
 
     Raises:
-        DataError: if the file is damaged or holds the weights of another network; it says which.
+        DataError: if the file is damaged, holds the weights of another network, or what can be none: whole numbers, or
+            numbers that are not finite; it says which.
         FileNotFoundError: if there is no such file.
     """
     try:
         weights = load_tensors(path)
         copy.deepcopy(model).load_state_dict(weights)  # refused here, before the first tensor is changed
+        for key, value in model.state_dict().items():
+            if value.is_floating_point() and not weights[key].is_floating_point():
+                raise TypeError(f"expected {key} as floating-point numbers, got {weights[key].dtype}")
+            if not weights[key].isfinite().all():
+                raise ValueError(f"{key} is not finite")
         model.load_state_dict(weights)
     except FileNotFoundError:
         raise

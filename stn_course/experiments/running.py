@@ -1,10 +1,12 @@
 """One experiment, from data to record: trained, gone on with where it was stopped, scored once at the end."""
 
+import contextlib
 import copy
 import datetime
 import json
 import os
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,22 +15,31 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import stn_course
-from stn_course.checkpoints import resume, save_checkpoint
+from stn_course.checkpoints import resume, save_checkpoint, saved_fingerprint
 from stn_course.data import Batches, ImageData, data_folder
 from stn_course.experiments.catalogue import choose, find
-from stn_course.files import atomic_write, drive_folder, lock, save_tensors
+from stn_course.experiments.hardware import (
+    PRECISIONS,
+    Precision,
+    faster_precision,
+    find_device,
+    hardware_name,
+    native_bfloat16,
+)
+from stn_course.files import atomic_write, check_writable, drive_folder, lock, save_tensors
+from stn_course.memory import advice_when_out_of_memory
 from stn_course.models import STNetwork
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 @dataclass
 class Result:
-    """What `run` gives: the trained model in evaluation mode, its history and its record (None if it was stopped).
+    """What `run` gives: the trained model, its history and its record (None if it was stopped).
 
-    `saved` says whether record and weights are in the folder, too.
+    The model is in evaluation mode and on the CPU, like that of `load_pretrained`, wherever it was trained. `saved`
+    says whether record and weights are in the folder, too.
     """
 
     model: nn.Module
@@ -64,30 +75,33 @@ def run(
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
     Called again with the same arguments it goes on from its last finished epoch. When the disk fills up in the middle
-    it trains on, and says what it could not save.
+    it trains on, and says what it could not save. PyTorch's global random state is left as it was.
 
     Args:
         name: one of `EXPERIMENTS`.
         profile: "smoke", "quick" or "full"; see `profile_name`.
         recipe: "course" or "published".
-        seed: of the weights, the order of the images and their distortions.
-        device: cuda where there is one, else the CPU, if None.
+        seed: of the weights, the order of the images and their distortions; from 0 to 2**64 - 1.
+        device: see `find_device`: "cpu", "cuda", "cuda:1", …; a GPU where there is one, else the CPU, if None.
         output: the folder for record, weights and checkpoints; one in `runs_folder()` if None.
         validate: hold out the last 5,000 training images (a tenth, if that is less), evaluate on them after each epoch
             and at the end, and leave the test split alone. This is how recipes are chosen. The record says
             "held_out_accuracy" then, and the folder is another one.
         progress: whether to show a bar and a line for each epoch.
         precision: "float32" or "bfloat16", in which the network is computed in training; θ and the sampler stay in
-            float32. None for bfloat16 where the recipe allows it and the hardware has it. The record says which.
+            float32. If None, that in which a run has begun that is gone on with; else bfloat16 where the recipe allows
+            it and `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy". Training is the same.
             It shows what a published "best epoch" is worth; a recipe chosen by it is chosen on the test split.
 
     Raises:
-        ValueError: for an unknown experiment, profile, recipe or precision, with the known ones; checkpoints of another
-            run; or if the test split is to be left alone and scored after every epoch.
+        ValueError: for an unknown experiment, profile, recipe, precision or device, with the known ones; a seed or an
+            output that is none; checkpoints of another run; or if the test split is to be left alone and scored after
+            every epoch.
         ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
         OSError: if nothing can be written where the folder shall be, before anything is trained.
         TimeoutError: if another process has been training the same for ten minutes.
+        torch.OutOfMemoryError: if the GPU's memory is full and it cannot be helped; a note says what to do.
 
     Example:
         >>> run("rts-mnist/lenet")
@@ -98,10 +112,13 @@ def run(
     profile = profile_name(profile)
     size = choose("profile", profile, experiment.profiles)
     plan = choose("recipe", recipe, experiment.recipes)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if precision is None:
-        precision = "bfloat16" if plan.autocast and native_bfloat16(device) else "float32"
-    autocast = choose("precision", precision, PRECISIONS)
+    device = find_device(device)
+    if precision is not None:
+        choose("precision", precision, PRECISIONS)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"expected seed as a whole number from 0 to 2**64 - 1, got {seed!r}")
+    if output is not None and not os.fspath(output):
+        raise ValueError(f"expected output as the name of a folder, got {output!r}")
     if validate and every_epoch:
         raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
     kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
@@ -115,29 +132,40 @@ def run(
         test = experiment.load("test", offline=size.offline)[: size.test_images]
     train, scored_on = train[: size.train_images], experiment.task(test)
 
-    torch.manual_seed(seed)
-    model = experiment.model().to(device, memory_format=torch.channels_last)  # colour networks train faster so
-    generator = torch.Generator(device).manual_seed(seed)
-    batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
-    scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
-    optimizer, schedule = plan.make(model, size.epochs * len(batches))
-    fingerprint = {
-        "experiment": name,
-        "recipe": recipe,
-        **asdict(plan),
-        "profile": profile,
-        "epochs": size.epochs,
-        "seed": seed,
-        "validate": validate,
-        "train_digest": train.digest,
-        "device": device.type,
-        "precision": precision,
-        "version": stn_course.__version__,
-    }
-    with lock(folder, f"training {name} in {folder}"):
+    check_writable(folder, f"training {name}")
+    with (
+        lock(folder, f"training {name} in {folder}"),
+        _random_state_of_its_own(seed, device),
+        advice_when_out_of_memory(),
+    ):
+        chosen = _precision(precision, folder, name, recipe, device, size.epochs * len(train))
+        # colour networks train faster so, but not in float32 on GPUs that are older than bfloat16
+        channels_last = device.type != "cuda" or native_bfloat16(device)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        model = experiment.model().to(device, memory_format=layout)
+        generator = torch.Generator(device).manual_seed(seed)
+        batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
+        scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
+        optimizer, schedule = plan.make(model, size.epochs * len(batches))
+        fingerprint = {
+            "experiment": name,
+            "recipe": recipe,
+            **asdict(plan),
+            "profile": profile,
+            "epochs": size.epochs,
+            "seed": seed,
+            "validate": validate,
+            "train_digest": train.digest,
+            "device": device.type,
+            "precision": chosen.name,
+            "precision_chosen": chosen.because,
+            "version": stn_course.__version__,
+        }
         history = resume(folder / "checkpoints", fingerprint, model, optimizer, schedule, generator)
         if history.rows and progress:
             print(f"Going on after epoch {len(history)} of {size.epochs}.")
+        if every_epoch and (without := [row["epoch"] for row in history.rows if "test_accuracy" not in row]):
+            print(f"The test split was not scored after epochs {without[0]} to {without[-1]}, which are not repeated.")
         watched = experiment.watched(scored_on)  # as the network sees them
         watched = (watched if experiment.normalise is None else experiment.normalise(watched)).to(device)
 
@@ -164,7 +192,7 @@ def run(
             optimizer=optimizer,
             schedule=schedule,
             clip=plan.clip,
-            autocast=autocast,
+            autocast=PRECISIONS[chosen.name],
             history=history,
             after_epoch=after_epoch,
             progress=progress,
@@ -172,7 +200,7 @@ def run(
         if history.stopped:
             if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
-            return Result(model, history, None, folder)
+            return Result(model.cpu(), history, None, folder)
         weights = _rounded(model)
         model.load_state_dict(weights)  # what is scored is what is saved
         scored = evaluate(model, scoring)
@@ -180,7 +208,28 @@ def run(
         saved = _save(folder, weights, record)
     if progress:
         print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
-    return Result(model, history, record, folder, saved)
+    return Result(model.cpu(), history, record, folder, saved)
+
+
+@contextlib.contextmanager
+def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
+    """PyTorch's global generators of the CPU and of one GPU, seeded, and put back in the end; no other is touched."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _precision(asked: str | None, folder: Path, name: str, recipe: str, device, images: int) -> Precision:
+    """What was asked for; else what a run began with that is gone on with; else what is faster here."""
+    began = saved_fingerprint(folder / "checkpoints")
+    if began.get("precision") in [*PRECISIONS] and asked in (None, began["precision"]):
+        return Precision(began["precision"], began.get("precision_chosen"))
+    if asked is not None:
+        return Precision(asked, "asked for")
+    return faster_precision(name, recipe, device, images)
 
 
 def _rounded(model: nn.Module) -> dict[str, Tensor]:
@@ -200,14 +249,6 @@ def _save(folder: Path, weights: dict[str, Tensor], record: dict) -> bool:
     return True
 
 
-def native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 itself; where it is emulated it costs time instead of saving it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device.type == "cpu" and bool(supported())
-
-
 @torch.inference_mode()
 def _thetas(model: nn.Module, images: Tensor) -> list[list[float]]:
     model.eval()
@@ -215,24 +256,30 @@ def _thetas(model: nn.Module, images: Tensor) -> list[list[float]]:
 
 
 def _record(fingerprint: dict, train: ImageData, test: ImageData, scored: Evaluation, history: History, device) -> dict:
-    hardware = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    )
     split = "held_out" if fingerprint["validate"] else "test"
-    return fingerprint | {
-        "train_source": train.source,
-        "train_images": len(train),
-        "complete": train.complete and test.complete,
-        f"{split}_source": test.source,
-        f"{split}_images": len(test),
-        f"{split}_digest": test.digest,
-        f"{split}_loss": scored.loss,
-        f"{split}_accuracy": scored.accuracy,
-        "seconds": round(sum(history.column("seconds")), 1),
-        "hardware": hardware,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
-        "epochs_run": history.rows,
-    }
+    return (
+        fingerprint
+        | {
+            "train_source": train.source,
+            "train_images": len(train),
+            "complete": train.complete and test.complete,
+            f"{split}_source": test.source,
+            f"{split}_images": len(test),
+            f"{split}_digest": test.digest,
+            f"{split}_loss": scored.loss,
+            f"{split}_accuracy": scored.accuracy,
+            "seconds": round(sum(history.column("seconds")), 1),
+            "hardware": hardware_name(device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(),
+            "epochs_run": history.rows,
+        }
+        | ({"tf32": _tf32(device)} if device.type == "cuda" else {})
+    )
+
+
+def _tf32(device: torch.device) -> bool:
+    """Whether a GPU rounds what a float32 convolution multiplies to ten bits, as it does unless told otherwise."""
+    return torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cudnn.allow_tf32
