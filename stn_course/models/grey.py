@@ -26,10 +26,10 @@ class GreyConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.kernel_size
-        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        unfit = x.ndim != 4 or x.shape[1] != 1 or x.shape[2] < rows or x.shape[3] < columns
-        if recorded or x.device.type != "cpu" or unfit:  # PyTorch says what does not fit
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return super().forward(x)
+        if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] < rows or x.shape[3] < columns:
+            return super().forward(x)  # which says what does not fit
         width = x.shape[3] - columns + 1
         moved = torch.cat([x[..., j : j + width] for j in range(columns)], dim=1)  # (B, columns, H, W')
         moved = moved.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # channels-last, also inside vmap
