@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.transforms import Size, describe
+from stn_course.transforms import Size, describe, without_autocast
 
 PADDING_MODES = ("zeros", "border", "reflection")
+FAR = 1e30  # normalised; what lies farther out counts as here, where in pixels too it is still a finite number
 FRAME = 2  # rows and columns of zeros around an image, where a point outside finds its neighbours
 
 
@@ -65,16 +66,20 @@ def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", a
     """Sample images at the points of a grid with the bilinear kernel (equation 5).
 
     Args:
-        images: (B, C, H, W), float32 or float64.
-        grid: (B, H', W', 2), last axis (x, y), normalised, of the images' dtype and device.
-        padding_mode: what lies outside the image: "zeros", "border" (the nearest border pixel) or "reflection".
+        images: (B, C, H, W), floating-point.
+        grid: (B, H', W', 2), last axis (x, y), normalised, float32 or float64, on the images' device. Of a dtype that
+            is not the images' both are sampled in the more precise of the two.
+        padding_mode: what lies outside the image: "zeros", "border" (the nearest border pixel) or "reflection" (back
+            and forth, as far as ±10³⁰; what is farther out, infinity too, counts as there).
         align_corners: what ±1 means; see `to_pixels`.
 
     Returns:
-        (B, C, H', W'), differentiable in images and grid. NaN coordinates give NaN.
+        (B, C, H', W') of the images' dtype, differentiable in images and grid, twice and in forward mode too. NaN
+        coordinates give NaN.
 
     Raises:
-        TypeError, ValueError: if dtypes, devices, shapes or the padding mode do not fit; the message shows them.
+        TypeError, ValueError: if dtypes, devices, shapes or the padding mode do not fit; the message shows them. A
+            grid of half precision is refused: its points are off by up to a pixel.
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
@@ -82,13 +87,14 @@ def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", a
         tensor([[[[1.5000]]]])
     """
     check_sampling(images, grid, padding_mode)
+    pixels, grid = in_one_dtype(images, grid)
     x, y = _source_pixels(grid, images.shape[2:], padding_mode, align_corners)  # (B, H', W') each
     left, top = x.detach().floor(), y.detach().floor()
     to_right, to_bottom = (x - left)[:, None], (y - top)[:, None]  # in [0, 1): how far past the upper left neighbour
-    pixel = _neighbours(images, top, left)
+    pixel = _neighbours(pixels, top, left)
     upper = torch.lerp(pixel(0, 0), pixel(0, 1), to_right)  # (1 − to_right) · left + to_right · right
     lower = torch.lerp(pixel(1, 0), pixel(1, 1), to_right)
-    return torch.lerp(upper, lower, to_bottom)
+    return torch.lerp(upper, lower, to_bottom).to(images.dtype)
 
 
 def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
@@ -104,9 +110,11 @@ def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", al
         tensor([[[[2.]]]])
     """
     check_sampling(images, grid, padding_mode)
+    pixels, grid = in_one_dtype(images, grid)
     x, y = _source_pixels(grid, images.shape[2:], padding_mode, align_corners)
-    sampled = _neighbours(images, (y + 0.5).floor(), (x + 0.5).floor())(0, 0)
-    return sampled + 0 * (x + y)[:, None]  # keeps the grid in the graph, with the zero gradient it deserves
+    sampled = _neighbours(pixels, (y + 0.5).floor(), (x + 0.5).floor())(0, 0)
+    sampled = sampled + 0 * (x + y)[:, None]  # keeps the grid in the graph, with the zero gradient it deserves
+    return sampled.to(images.dtype)
 
 
 def bilinear_kernel(distance: Tensor) -> Tensor:
@@ -125,13 +133,12 @@ def kernel_sample(
     """Equation 3 as it is written: every output value sums over *all* pixels. Slow, for understanding.
 
     Args:
-        images: (B, C, H, W), float32 or float64.
-        grid: (B, H', W', 2), last axis (x, y), normalised.
+        images, grid: as `bilinear_sample` takes them.
         kernel: distances in pixels → weights, element by element; `bilinear_kernel`, `integer_kernel` or your own.
         align_corners: what ±1 means; see `to_pixels`.
 
     Returns:
-        (B, C, H', W'). Outside the image there are no pixels, so nothing is added: zero padding.
+        (B, C, H', W') of the images' dtype. Outside the image there are no pixels, so nothing is added: zero padding.
 
     Raises:
         TypeError, ValueError: as `bilinear_sample`.
@@ -142,11 +149,13 @@ def kernel_sample(
         tensor([[[[1.5000]]]])
     """
     check_sampling(images, grid, "zeros")
+    pixels, grid = in_one_dtype(images, grid)
     height, width = images.shape[2:]
     x, y = to_pixels(grid, (height, width), align_corners).unbind(-1)  # (B, H', W') each
     k_x = kernel(x[..., None] - torch.arange(width, dtype=x.dtype, device=x.device))  # (B, H', W', W)
     k_y = kernel(y[..., None] - torch.arange(height, dtype=y.dtype, device=y.device))  # (B, H', W', H)
-    return torch.einsum("bcnm,bijn,bijm->bcij", images, k_y, k_x)
+    with without_autocast(images.device):
+        return torch.einsum("bcnm,bijn,bijm->bcij", pixels, k_y, k_x).to(images.dtype)
 
 
 def check_sampling(images: Tensor, grid: Tensor, padding_mode: str) -> None:
@@ -158,18 +167,26 @@ def check_sampling(images: Tensor, grid: Tensor, padding_mode: str) -> None:
         raise ValueError(f"expected images of shape (B, C, H, W) with H and W at least 1, got {describe(images)}")
     if grid.ndim != 4 or grid.shape[3] != 2:
         raise ValueError(f"expected a grid of shape (B, H', W', 2), last axis (x, y), got {describe(grid)}")
-    if len(images) != len(grid):
+    if images.shape[0] != grid.shape[0]:
         raise ValueError(f"expected as many images as grids, got {describe(images)} and {describe(grid)}")
-    if images.dtype != grid.dtype:
-        raise TypeError(f"expected images and grid of one dtype, got {describe(images)} and {describe(grid)}")
+    if grid.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"expected a grid in float32 or float64, got {describe(grid)}")
     if images.device != grid.device:
         raise ValueError(f"expected images and grid on one device, got {describe(images)} and {describe(grid)}")
     if padding_mode not in PADDING_MODES:
         raise ValueError(f"expected padding_mode as one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
 
 
+def in_one_dtype(images: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the more precise of their dtypes, float32 at least."""
+    dtype = torch.float64 if torch.float64 in (images.dtype, grid.dtype) else torch.float32
+    return images.to(dtype), grid.to(dtype)
+
+
 def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: bool) -> tuple[Tensor, Tensor]:
     """Where the grid looks, in pixels, after the padding mode had its say: x and y, (B, H', W') each."""
+    if padding_mode == "reflection":
+        grid = grid.clamp(-FAR, FAR)
     points = to_pixels(grid, size, align_corners).unbind(-1)
 
     def settle(coordinate: Tensor, n: int) -> Tensor:

@@ -16,15 +16,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_course.sampling import check_sampling
-from stn_course.transforms import Affine, Size, Transform, describe
+from stn_course.sampling import FAR, check_sampling, in_one_dtype
+from stn_course.transforms import Affine, Size, Transform, describe, without_autocast
 
 Sampler = Callable[..., Tensor]
 
 
 def grid_sample(images: Tensor, grid: Tensor, padding_mode: str, align_corners: bool) -> Tensor:
-    """PyTorch's own bilinear sampler, `F.grid_sample`: the fast twin of `sampling.bilinear_sample`."""
-    return F.grid_sample(images, grid, "bilinear", padding_mode, align_corners)
+    """PyTorch's own bilinear sampler, `F.grid_sample`: the fast twin of `sampling.bilinear_sample`.
+
+    A NaN coordinate gives NaN in every padding mode. On PyTorch's own it would be a pixel in two of them, and in their
+    backward pass, on a CPU, an address outside the image: the process may end there. So does infinity in reflection.
+    """
+    if padding_mode == "zeros":
+        return F.grid_sample(images, grid, "bilinear", padding_mode, align_corners)
+    lost = grid.isnan()
+    grid = grid.clamp(-FAR, FAR).masked_fill(lost, 0)
+    sampled = F.grid_sample(images, grid, "bilinear", padding_mode, align_corners)
+    return sampled.masked_fill(lost.any(-1)[:, None], torch.nan)
 
 
 def warp(
@@ -39,17 +48,19 @@ def warp(
     """Warp images by θ: make the sampling grid, then sample.
 
     Args:
-        images: (B, C, H, W). Every channel is warped alike.
+        images: (B, C, H, W), floating-point. Every channel is warped alike.
         theta: (B, n_params) of the transform, float32 or float64, target → source.
         transform: the family θ belongs to.
         output_size: (H', W') of the result; the images' own if None.
         padding_mode: "zeros", "border" or "reflection".
         align_corners: what ±1 means, for grid and sampler alike.
-        sampler: `grid_sample` (PyTorch's, fast), or `bilinear_sample` or `nearest_sample` from `sampling`.
+        sampler: `grid_sample` (PyTorch's, fast), or `bilinear_sample` or `nearest_sample` from `sampling`, which also
+            know derivatives in forward mode (`torch.func.jvp`, `jacfwd`, `hessian`); PyTorch's raises there.
 
     Returns:
-        (B, C, H', W') of the images' dtype. The coordinates are computed in θ's dtype even under autocast, and
-        images of lower precision are sampled in it.
+        (B, C, H', W') of the images' dtype. The coordinates are computed in θ's dtype even under autocast, and the
+        images are sampled in θ's dtype or their own, whichever is the more precise. A NaN in θ gives NaN; an
+        infinite θ looks nowhere in particular, which gives NaN or what lies outside the image.
 
     Raises:
         TypeError, ValueError: if shapes, dtypes or devices do not fit; the message shows them.
@@ -63,19 +74,19 @@ def warp(
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         kind = ValueError if isinstance(images, Tensor) and images.is_floating_point() else TypeError
         raise kind(f"expected images as a floating-point tensor of shape (B, C, H, W), got {describe(images)}")
-    if isinstance(theta, Tensor) and theta.ndim == 2 and len(theta) != len(images):
+    if isinstance(theta, Tensor) and theta.ndim == 2 and theta.shape[0] != images.shape[0]:
         raise ValueError(f"expected one θ for each image, got {describe(theta)} and {describe(images)}")
     if isinstance(theta, Tensor) and theta.device != images.device:
         raise ValueError(f"expected images and theta on one device, got {describe(images)} and {describe(theta)}")
     grid = transform.grid(theta, images.shape[2:] if output_size is None else output_size, align_corners)
-    exact = images.to(grid.dtype) if images.dtype in (torch.float16, torch.bfloat16) else images
-    check_sampling(exact, grid, padding_mode)
-    with torch.autocast(images.device.type, enabled=False):
-        return sampler(exact, grid, padding_mode=padding_mode, align_corners=align_corners).to(images.dtype)
+    check_sampling(images, grid, padding_mode)
+    pixels, grid = in_one_dtype(images, grid)
+    with without_autocast(images.device):
+        return sampler(pixels, grid, padding_mode=padding_mode, align_corners=align_corners).to(images.dtype)
 
 
 class ThetaHead(nn.Linear):
-    """A linear layer that gives θ: in float32 even under autocast, and the identity to begin with."""
+    """A linear layer that gives θ: in float32 even under autocast or after `.half()`; the identity to begin with."""
 
     def __init__(self, in_features: int, transform: Transform):
         super().__init__(in_features, transform.n_params)
@@ -84,8 +95,9 @@ class ThetaHead(nn.Linear):
             self.bias.copy_(transform.identity())
 
     def forward(self, features: Tensor) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features.to(self.weight.dtype))
+        dtype = torch.float64 if self.weight.dtype == torch.float64 else torch.float32
+        with without_autocast(features.device):
+            return F.linear(features.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 def theta_head(in_features: int, transform: Transform) -> nn.Linear:
@@ -103,6 +115,8 @@ def theta_head(in_features: int, transform: Transform) -> nn.Linear:
 
 class SpatialTransformer(nn.Module):
     """A layer that looks at its input and warps it by a θ of its own choice.
+
+    Exported (`torch.export`, ONNX, `torch.jit.trace`), it takes any number of images, of the size it was shown.
 
     Args:
         localisation: a module (B, C, H, W) → (B, n_params); let it end in `theta_head`.

@@ -11,6 +11,8 @@ the question of `align_corners`: the outer edges of the border pixels (False, th
 Source: Jaderberg et al., Spatial Transformer Networks, 2015 (arXiv:1506.02025), section 3.2, equations 1 and 2.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -48,14 +50,23 @@ def regular_grid(
     """
     height, width = check_size(size)
 
-    def centres(n: int) -> Tensor:
-        steps = torch.arange(n, dtype=dtype, device=device)
-        if align_corners:
-            return 2 * steps / (n - 1) - 1 if n > 1 else torch.zeros(1, dtype=dtype, device=device)
-        return (2 * steps + 1) / n - 1
-
-    y, x = torch.meshgrid(centres(height), centres(width), indexing="ij")
+    x, y = _target(height, width, align_corners, dtype, device)
     return torch.stack((x, y), dim=-1)  # (H, W, 2)
+
+
+def _target(height: int, width: int, align_corners: bool, dtype: torch.dtype, device) -> tuple[Tensor, Tensor]:
+    """The x and the y of the regular grid, (H, W) each, in few steps: each is a kernel that a GPU must be sent."""
+
+    def centres(n: int) -> Tensor:
+        if not align_corners:
+            return torch.arange(1, 2 * n, 2, dtype=dtype, device=device) / n - 1
+        if n == 1:
+            return torch.zeros(1, dtype=dtype, device=device)
+        return torch.arange(0, 2 * n, 2, dtype=dtype, device=device) / (n - 1) - 1
+
+    x = centres(width)
+    y = x if height == width else centres(height)
+    return x.expand(height, width), y[:, None].expand(height, width)
 
 
 class Transform:
@@ -110,12 +121,12 @@ class Transform:
             ValueError: if θ is not (B, n_params) or size is not (H, W).
         """
         matrix = self.matrix(theta)
-        target = regular_grid(size, align_corners, theta.dtype, theta.device).permute(2, 0, 1)  # (2, H, W)
-        points = torch.cat((target, torch.ones_like(target[:1])))  # (3, H, W): a column (x_t, y_t, 1) for each pixel
-        with torch.autocast(
-            theta.device.type, enabled=False
-        ):  # a bfloat16 coordinate is off by a visible part of a pixel
-            source = (matrix @ points.flatten(1)).unflatten(2, target.shape[1:])  # (B, 3, H, W)
+        height, width = check_size(size)
+        x, y = _target(height, width, align_corners, theta.dtype, theta.device)
+        points = torch.stack((x, y, x.new_ones(()).expand_as(x)))  # (3, H, W): a column (x_t, y_t, 1) for each pixel
+        with without_autocast(theta.device):  # a bfloat16 coordinate is off by a visible part of a pixel
+            source = torch.mm(matrix.flatten(0, 1), points.flatten(1))  # (B · 3, H · W): all in one product
+        source = source.unflatten(0, (-1, 3)).unflatten(2, (height, width))  # (B, 3, H, W)
         return self.from_homogeneous(source.permute(0, 2, 3, 1))
 
     def from_homogeneous(self, source: Tensor) -> Tensor:
@@ -164,7 +175,7 @@ class Affine(Transform):
 
     def matrix(self, theta: Tensor) -> Tensor:
         self._check(theta)
-        n = len(theta)
+        n = theta.shape[0]  # unlike len(), it stays open in an exported network
         return torch.cat((theta, theta.new_zeros(n, 2), theta.new_ones(n, 1)), dim=1).unflatten(1, (3, 3))
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
@@ -223,7 +234,7 @@ class Projective(Transform):
 
     def matrix(self, theta: Tensor) -> Tensor:
         self._check(theta)
-        return torch.cat((theta, theta.new_ones(len(theta), 1)), dim=1).unflatten(1, (3, 3))
+        return torch.cat((theta, theta.new_ones(theta.shape[0], 1)), dim=1).unflatten(1, (3, 3))
 
     def from_matrix(self, matrix: Tensor) -> Tensor:
         last = matrix[:, 2, 2]
@@ -233,7 +244,7 @@ class Projective(Transform):
 
     def from_homogeneous(self, source: Tensor) -> Tensor:
         w = source[..., 2:]
-        horizon = torch.full_like(w, HORIZON)
+        horizon = w.new_full((), HORIZON)
         nearest_allowed = torch.where(w < 0, -horizon, horizon)
         return source[..., :2] / torch.where(w.abs() < HORIZON, nearest_allowed, w)
 
@@ -247,6 +258,13 @@ def check_size(size: Size) -> Size:
     except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"expected size as (H, W), two whole numbers of at least 1, got {size!r}")
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Inside, nothing is computed in a lower precision than it comes in."""
+    if device.type == "meta":  # nothing is computed at all, and `torch.autocast` refuses it
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def describe(value: object) -> str:

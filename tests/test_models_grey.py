@@ -7,6 +7,7 @@ import pytest
 import torch
 from strategies import uniform
 from torch import nn
+from torch.func import functional_call, hessian, jvp, stack_module_state, vmap
 
 from stn_course.models import GreyConv2d
 
@@ -65,6 +66,81 @@ def test_grey_convolution_gradcheck():
     inputs = (x, *grey.parameters())  # `gradcheck` changes them where they are
     assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x), inputs)
     assert torch.autograd.gradcheck(lambda x, weight, bias: grey(x).mT, inputs)
+
+
+def test_second_derivatives_of_a_grey_convolution():
+    grey, plain = grey_and_plain()
+    x, direction = uniform(5, 2, 1, 4, 5), uniform(6, 2, 1, 4, 5, low=-1)
+    inputs = (x.clone().requires_grad_(), *grey.parameters())
+    assert torch.autograd.gradgradcheck(lambda x, weight, bias: grey(x), inputs)
+    products, hessians = [], []
+    for layer in (grey, plain):
+
+        def loss(x, *, layer=layer):
+            return layer(x).pow(3).sum()
+
+        products.append(torch.autograd.functional.hvp(loss, x, direction)[1])
+        hessians.append(hessian(loss)(x))
+    torch.testing.assert_close(*products, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(*hessians, rtol=1e-12, atol=1e-12)
+    assert products[0].abs().max() > 0.01
+
+
+def test_forward_mode_through_a_grey_convolution():
+    grey, plain = grey_and_plain()
+    x, direction = uniform(5, 2, 1, 4, 5), uniform(6, 2, 1, 4, 5, low=-1)
+    ours, theirs = (jvp(layer, (x,), (direction,)) for layer in (grey, plain))
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_of_each_sample_of_a_grey_convolution():
+    grey, _ = grey_and_plain()
+    x = uniform(5, 4, 1, 5, 6)
+    parameters = {name: parameter.detach() for name, parameter in grey.named_parameters()}
+
+    def loss(parameters, image):
+        return functional_call(grey, parameters, (image[None],)).square().sum()
+
+    at_once = vmap(torch.func.grad(loss), (None, 0))(parameters, x)
+    for i, image in enumerate(x):
+        alone = torch.autograd.grad(loss(dict(grey.named_parameters()), image), list(grey.parameters()))
+        for name, gradient in zip(parameters, alone, strict=True):
+            torch.testing.assert_close(at_once[name][i], gradient, rtol=1e-12, atol=1e-12)
+
+
+def test_an_ensemble_of_grey_convolutions():
+    layers = [GreyConv2d(1, 3, 3).double() for _ in range(3)]
+    x = uniform(5, 2, 1, 5, 6)
+    parameters, _ = stack_module_state(layers)
+    at_once = vmap(lambda parameters: functional_call(layers[0], parameters, (x,)))(parameters)
+    torch.testing.assert_close(at_once, torch.stack([layer(x) for layer in layers]), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("images_learn", [False, True])
+@pytest.mark.parametrize("kernel", [1, 5, 9])
+def test_the_gradient_of_the_weight_lies_in_memory_as_the_weight_does(layout, images_learn, kernel):
+    """Training on several machines copies gradients into places laid out like the weights, and warns if they differ."""
+    layer = GreyConv2d(1, 4, kernel).to(memory_format=layout)
+    layer(torch.rand(8, 1, 12, 12, requires_grad=images_learn)).square().sum().backward()
+    assert layer.weight.grad.stride() == layer.weight.stride()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 6), (1, 1, 6, 2), (1, 2, 6, 6), (1, 1, 6), (6, 6)])
+def test_what_a_convolution_refuses_a_grey_one_refuses(shape):
+    grey, plain = grey_and_plain()
+    x = torch.zeros(shape, dtype=torch.float64)
+    with pytest.raises(RuntimeError) as theirs:
+        plain(x)
+    with pytest.raises(RuntimeError) as ours:
+        grey(x)
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_a_grey_convolution_takes_a_single_image():
+    grey, plain = grey_and_plain()
+    x = uniform(5, 1, 6, 7)
+    torch.testing.assert_close(grey(x), plain(x))
 
 
 def test_grey_convolution_with_an_empty_batch():

@@ -22,6 +22,7 @@ from strategies import (
     sizes,
     uniform,
 )
+from torch._subclasses import FakeTensorMode
 
 from stn_course.sampling import (
     PADDING_MODES,
@@ -39,6 +40,7 @@ SAMPLERS = [bilinear_sample, nearest_sample, partial(kernel_sample, kernel=bilin
 samplers = pytest.mark.parametrize("sampler", SAMPLERS, ids=["bilinear", "nearest", "kernel"])
 padding_modes = pytest.mark.parametrize("padding_mode", PADDING_MODES)
 corners = pytest.mark.parametrize("align_corners", [False, True])
+dtype_of_coordinates = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
 def assert_close(actual, expected):
@@ -359,7 +361,66 @@ def test_far_outside_there_is_the_border(sampler, align_corners, far):
     images = torch.arange(12.0).reshape(1, 1, 3, 4)
     grid = torch.tensor([[[[-far, -far], [far, -far], [-far, far], [far, far]]]])
     assert sampler(images, grid, "border", align_corners).flatten().tolist() == [0, 3, 8, 11]
-    sampler(images, grid, "reflection", align_corners)  # no crash
+
+
+@corners
+@dtype_of_coordinates
+@pytest.mark.parametrize("sampler", [bilinear_sample, nearest_sample])
+@pytest.mark.parametrize("far", [math.inf, -math.inf, 3e38, -3e38, 1e38, 1e30])
+@pytest.mark.parametrize("size", [(3, 4), (1, 1)])
+def test_reflected_from_however_far_there_is_the_image(sampler, align_corners, dtype, far, size):
+    images = (5 + uniform(14, 1, 2, *size, dtype=dtype)).requires_grad_()
+    grid = torch.tensor([[[[far, 0.0], [0.0, far], [far, -far]]]], dtype=dtype, requires_grad=True)
+    sampled = sampler(images, grid, "reflection", align_corners)
+    assert ((sampled >= images.min()) & (sampled <= images.max())).all()
+    for gradient in torch.autograd.grad(sampled.sum(), (images, grid)):
+        assert gradient.isfinite().all()
+
+
+# Precision and devices
+
+
+@samplers
+@dtype_of_coordinates
+@pytest.mark.parametrize("images_dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_images_of_any_precision_are_sampled_in_the_higher_one(sampler, images_dtype, dtype):
+    images = uniform(15, 2, 3, 224, 8).to(images_dtype)
+    grid = off_lattice_grid(16, 2, (5, 6), (224, 8), False).to(dtype)
+    sampled = sampler(images, grid)
+    assert sampled.dtype == images_dtype
+    exact = sampler(images.double(), grid.double())
+    higher = torch.promote_types(images_dtype, dtype)  # the last of 224 pixels is hundreds of its rounding errors off
+    tolerance = torch.finfo(images_dtype).eps + 500 * torch.finfo(higher).eps
+    torch.testing.assert_close(sampled.double(), exact, rtol=0, atol=tolerance)
+
+
+@samplers
+def test_samplers_under_autocast(sampler):
+    images, grid = uniform(15, 2, 3, 9, 8, dtype=torch.float32), uniform(16, 2, 5, 6, 2, low=-1, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        sampled = sampler(images, grid)
+    assert sampled.dtype == torch.float32
+    assert torch.equal(sampled, sampler(images, grid))
+
+
+@samplers
+def test_samplers_say_the_shape_where_nothing_is_computed(sampler):
+    images, grid = torch.rand(2, 3, 4, 5), torch.rand(2, 6, 7, 2)
+    on_meta = sampler(images.to("meta"), grid.to("meta"))
+    assert on_meta.shape == (2, 3, 6, 7)
+    assert on_meta.is_meta
+    with FakeTensorMode() as mode:
+        fake = sampler(mode.from_tensor(images), mode.from_tensor(grid))
+    assert fake.shape == (2, 3, 6, 7)
+    assert fake.device.type == "cpu"
+
+
+@samplers
+def test_samplers_know_second_derivatives_and_forward_mode(sampler):
+    images = uniform(7, 1, 2, 4, 5).requires_grad_()
+    grid = off_lattice_grid(8, 1, (2, 3), (4, 5), False).requires_grad_()
+    assert torch.autograd.gradcheck(sampler, (images, grid), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(sampler, (images, grid))
 
 
 @pytest.mark.parametrize("sampler", [bilinear_sample, nearest_sample])  # equation 3 itself looks at all pixels
@@ -443,10 +504,11 @@ BAD_INPUT = {
         r"expected as many images as grids, got a tensor of shape \(2, .* and a tensor of shape \(3, ",
     ),
     "one grid for all": ((IMAGES, GRID[:1]), ValueError, "expected as many images as grids"),
-    "another dtype": (
-        (IMAGES, GRID.double()),
+    "float16 grid": ((IMAGES, GRID.half()), TypeError, "expected a grid in float32 or float64, got .*float16"),
+    "bfloat16 grid": (
+        (IMAGES.bfloat16(), GRID.bfloat16()),
         TypeError,
-        "expected images and grid of one dtype, got .*float32.* and .*float64",
+        "expected a grid in float32 or float64, got .*bfloat16",
     ),
     "grid elsewhere": (
         (IMAGES, GRID.to("meta")),

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from strategies import TOLERANCE, channels, dtypes, few, lay_out, layouts, paddings, seeds, sizes, uniform
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from stn_course.sampling import PADDING_MODES, bilinear_kernel, bilinear_sample, kernel_sample, nearest_sample
 from stn_course.spatial_transformer import SpatialTransformer, grid_sample, theta_head, warp
@@ -21,6 +22,16 @@ FAMILIES = [Affine(), Attention(), Projective()]
 families = pytest.mark.parametrize("transform", FAMILIES, ids=repr)
 padding_modes = pytest.mark.parametrize("padding_mode", PADDING_MODES)
 corners = pytest.mark.parametrize("align_corners", [False, True])
+samplers = pytest.mark.parametrize(
+    "sampler",
+    [
+        grid_sample,
+        bilinear_sample,
+        nearest_sample,
+        lambda images, grid, padding_mode, align_corners: kernel_sample(images, grid, bilinear_kernel, align_corners),
+    ],
+    ids=["pytorch", "bilinear", "nearest", "kernel"],
+)
 
 
 def pytorch_warp(images, theta, size, padding_mode="zeros", align_corners=False):
@@ -215,16 +226,31 @@ def test_images_of_lower_precision_are_sampled_in_thetas(dtype):
 
 
 @families
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        grid_sample,
-        bilinear_sample,
-        nearest_sample,
-        lambda images, grid, padding_mode, align_corners: kernel_sample(images, grid, bilinear_kernel, align_corners),
-    ],
-    ids=["pytorch", "bilinear", "nearest", "kernel"],
-)
+@samplers
+def test_images_and_theta_of_different_precision(transform, sampler):
+    images, theta = uniform(9, 2, 3, 9, 8), near_identity(9, 2, transform)
+    for images_dtype, theta_dtype in ((torch.float32, torch.float64), (torch.float64, torch.float32)):
+        mixed = warp(images.to(images_dtype), theta.to(theta_dtype), transform, sampler=sampler)
+        assert mixed.dtype == images_dtype
+        # the coordinates have θ's precision and no more; what is sampled there is computed in float64 either way
+        grid = transform.grid(theta.to(theta_dtype), (9, 8)).double()
+        exact = sampler(images.to(images_dtype).double(), grid, padding_mode="zeros", align_corners=False)
+        assert torch.equal(mixed, exact.to(images_dtype))
+
+
+@families
+@samplers
+def test_warp_says_the_shape_where_nothing_is_computed(transform, sampler):
+    images, theta = torch.rand(2, 3, 5, 6), near_identity(10, 2, transform, dtype=torch.float32)
+    assert warp(images.to("meta"), theta.to("meta"), transform, (3, 4), sampler=sampler).shape == (2, 3, 3, 4)
+    with FakeTensorMode() as mode:
+        fake = warp(mode.from_tensor(images), mode.from_tensor(theta), transform, (3, 4), sampler=sampler)
+    assert fake.shape == (2, 3, 3, 4)
+    assert torch.equal(warp(images, theta, transform), warp(images, theta.clone(), transform))  # nothing fake is left
+
+
+@families
+@samplers
 def test_warp_is_the_same_under_autocast(transform, sampler):
     images = torch.rand(2, 3, 42, 42)
     theta = near_identity(10, 2, transform, dtype=torch.float32)
@@ -258,13 +284,51 @@ def test_theta_is_float32_under_autocast(transform):
 
 
 @families
-def test_nan_in_theta_reaches_the_output(transform):
-    images = torch.rand(3, 2, 5, 6)
+@padding_modes
+@corners
+@samplers
+def test_nan_in_theta_reaches_the_output(transform, padding_mode, align_corners, sampler):
+    images = torch.rand(3, 2, 5, 6, requires_grad=True)
     theta = transform.identity().repeat(3, 1)
     theta[1] = torch.nan
-    warped = warp(images, theta, transform)
+    theta.requires_grad_()
+    warped = warp(images, theta, transform, None, padding_mode, align_corners, sampler)
     assert warped[1].isnan().all()
     assert warped[[0, 2]].isfinite().all()
+    warped.sum().backward()  # PyTorch's own sampler would write outside the image here
+    assert theta.grad[[0, 2]].isfinite().all()
+    assert images.grad[[0, 2]].isfinite().all()
+
+
+@families
+@padding_modes
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, 3e38, 1e38])
+@pytest.mark.parametrize("sampler", [grid_sample, bilinear_sample, nearest_sample])
+def test_a_boundless_theta_does_no_harm(transform, padding_mode, value, sampler):
+    images = torch.rand(3, 2, 16, 16, requires_grad=True)
+    theta = transform.identity().repeat(3, 1)
+    theta[1] = value
+    theta[2, -1] = value
+    theta.requires_grad_()
+    warped = warp(images, theta, transform, None, padding_mode, sampler=sampler)
+    assert torch.equal(warped[0], warp(images[:1], theta[:1], transform, None, padding_mode, sampler=sampler)[0])
+    warped.sum().backward()
+    assert (warped.isnan() | ((warped >= 0) & (warped <= 1 + 1e-5))).all()
+    assert theta.grad[0].isfinite().all()
+
+
+@pytest.mark.parametrize("padding_mode", ["border", "reflection"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_fast_sampler_is_pytorchs_for_ordinary_coordinates(padding_mode, dtype):
+    images, grid = uniform(3, 2, 3, 6, 7, dtype=dtype), uniform(4, 2, 5, 6, 2, low=-9, high=9, dtype=dtype)
+    images.requires_grad_()
+    grid.requires_grad_()
+    incoming = uniform(5, 2, 3, 5, 6, low=-1, dtype=dtype)
+    ours = grid_sample(images, grid, padding_mode, False)
+    theirs = F.grid_sample(images, grid, "bilinear", padding_mode, False)
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad(sampled, (images, grid), incoming) for sampled in (ours, theirs)]
+    assert all(torch.equal(our, their) for our, their in zip(*gradients, strict=True))
 
 
 @few
@@ -360,6 +424,16 @@ def test_zero_weights_learn_all_the_same(transform):
 def test_the_head_in_float64():
     head = theta_head(4, Affine()).double()
     assert head(torch.rand(2, 4, dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_of_half_precision_computes_theta_in_float32(dtype):
+    layer, x = transformer(), torch.rand(3, 2, 6, 7).to(dtype)
+    exact = copy.deepcopy(layer.to(dtype)).float()
+    assert layer.theta(x).dtype == torch.float32
+    assert layer(x).dtype == dtype
+    torch.testing.assert_close(layer.theta(x), exact.theta(x.float()), rtol=0, atol=4 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(layer(x).float(), exact(x.float()), rtol=0, atol=16 * torch.finfo(dtype).eps)
 
 
 # The layer
@@ -462,8 +536,7 @@ BAD_INPUT = {
         r"expected images as a .* of shape \(B, C, H, W\), got a tensor of shape \(1, 3, 4\)",
     ),
     "images without pixels": ((IMAGES[..., :0], THETA), ValueError, r"at least 1, got .*3, 0"),
-    "float64 theta": ((IMAGES, THETA.double()), TypeError, "of one dtype, got .*float32.*float64"),
-    "float64 images": ((IMAGES.double(), THETA), TypeError, "of one dtype, got .*float64.*float32"),
+    "float16 theta": ((IMAGES, THETA.half()), TypeError, "expected theta as a float32 or float64 .*float16"),
     "images elsewhere": (
         (IMAGES.to("meta"), THETA),
         ValueError,

@@ -85,6 +85,24 @@ def test_regular_grid_is_the_identity_of_pytorch(size, align_corners, dtype):
     assert_equal_grids(regular_grid(size, align_corners, dtype)[None], pytorch_grid(identity, size, align_corners))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_regular_grid_to_the_last_bit(dtype):
+    """The distorted test splits, whose digests are in every record, are made of it."""
+    for n in range(1, 200):
+        index = torch.arange(n, dtype=dtype)
+        assert torch.equal(regular_grid((1, n), dtype=dtype)[0, :, 0], (2 * index + 1) / n - 1)
+        if n > 1:
+            assert torch.equal(regular_grid((n, 1), True, dtype)[:, 0, 1], 2 * index / (n - 1) - 1)
+
+
+@families
+@pytest.mark.parametrize("size", [(4, 4), (3, 5)])
+def test_grids_on_meta(transform, size):
+    grid = transform.grid(torch.zeros(2, transform.n_params, device="meta"), size)
+    assert grid.shape == (2, *size, 2)
+    assert grid.is_meta
+
+
 def test_regular_grid_defaults():
     grid = regular_grid((3, 4))
     assert grid.dtype == torch.float32
