@@ -1,28 +1,54 @@
 """The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade`."""
 
 import argparse
+import codecs
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stn_course import exercises, experiments
-from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
-from stn_course.exercises.notes import FILE, notes_file
-from stn_course.training import evaluate
+if TYPE_CHECKING:
+    import torch
 
-LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
+# The rest of the package is imported where it is used: Ctrl-C is answered in words also while PyTorch is being loaded.
+
+PLAIN = {"✓": "+", "✗": "x", "○": "o", "…": "...", "·": ".", "−": "-", "–": "-", "×": "x", "θ": "theta", "∂": "d"}
+SEEDS = range(-(2**63), 2**64)  # what PyTorch takes
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0, 1 for an error that is told in words, 130 when stopped by hand."""
-    parsed = _parser().parse_args(arguments)
+    _print_anywhere()
     try:
+        parsed = _parser().parse_args(arguments)
         return parsed.command(parsed)
+    except KeyboardInterrupt:
+        print("Stopped by hand.", file=sys.stderr)
+        return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 
 
+def _print_anywhere() -> None:
+    """What a terminal or file has no letter for is written in plain letters, or escaped; it stops nothing."""
+
+    def plain(error: UnicodeError) -> tuple[str | bytes, int]:
+        if isinstance(error, UnicodeEncodeError) and (letters := PLAIN.get(error.object[error.start])):
+            return letters, error.start + 1
+        return codecs.backslashreplace_errors(error)
+
+    codecs.register_error("stn_course.plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="stn_course.plain")
+
+
 def _parser() -> argparse.ArgumentParser:
+    from stn_course import experiments
+
     parser = argparse.ArgumentParser("python -m stn_course", description="Train and evaluate the course's networks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -31,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     train.add_argument("--profile", help="smoke, quick or full (default: STN_COURSE_PROFILE, else quick)")
     train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
     train.add_argument("--precision", help="float32 or bfloat16 (default: bfloat16 where the hardware has it)")
     train.add_argument("--output", metavar="DIR", help="for record.json, weights.pt and checkpoints/")
@@ -45,10 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("experiment")
     score.add_argument("--recipe", default="course")
     score.add_argument("--weights", metavar="FILE")
+    score.add_argument("--device", help="as for train")
 
     data = commands.add_parser("data", help="find or download data sets, and say what is there")
     data.set_defaults(command=_data)
-    data.add_argument("names", nargs="+", choices=[*LOADERS], metavar="NAME", help="mnist or cifar10")
+    data.add_argument("names", nargs="+", choices=["mnist", "cifar10"], metavar="NAME", help="mnist or cifar10")
 
     results = commands.add_parser("results", help="the table of results, from the records that come along")
     results.set_defaults(command=_results)
@@ -64,13 +91,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed not in SEEDS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {SEEDS[0]} to {SEEDS[-1]}, got {text}")
+    return seed
+
+
+def find_device(name: "str | torch.device | None") -> "torch.device":
+    """A device by name, cuda where there is one if None; a ValueError in words if it is not here."""
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros((), device=device).item()  # what is named need not be there, nor hold any numbers
+    except Exception as error:  # each kind of device refuses in its own way
+        reason = f"{error}".partition("\n")[0]
+        raise ValueError(f"expected a device that this machine has, such as cpu, got {name!r} ({reason})") from error
+    return device
+
+
 def _train(arguments: argparse.Namespace) -> int:
+    from stn_course import experiments
+
+    if arguments.output == "":
+        raise ValueError("expected --output to name a folder, got ''")
     result = experiments.run(
         arguments.experiment,
         arguments.profile,
         arguments.recipe,
         arguments.seed,
-        arguments.device,
+        find_device(arguments.device),
         arguments.output,
         arguments.validate,
         precision=arguments.precision,
@@ -85,24 +136,37 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    model = experiments.load_pretrained(arguments.experiment, arguments.recipe) if arguments.weights is None else None
+    from stn_course import experiments
+    from stn_course.data import Batches
+    from stn_course.experiments.catalogue import choose
+    from stn_course.training import evaluate
+
+    device = find_device(arguments.device)
     experiment = experiments.find(arguments.experiment)
-    if model is None:
+    choose("recipe", arguments.recipe, experiment.recipes)
+    if arguments.weights is None:
+        model = experiments.load_pretrained(arguments.experiment, arguments.recipe)
+    else:
         model = experiments.load_weights(experiment.model(), arguments.weights)
     test = experiment.task(experiment.load("test"))
-    scored = evaluate(model, Batches(test, 1000, experiment.normalise))
+    scored = evaluate(model.to(device), Batches(test, 1000, experiment.normalise, device=device))
     print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 
 def _data(arguments: argparse.Namespace) -> int:
+    from stn_course.data import SPLITS, load_cifar10, load_mnist
+
+    loaders = {"mnist": load_mnist, "cifar10": load_cifar10}
     for name in arguments.names:
         for split in SPLITS:
-            print(LOADERS[name](split).source)
+            print(loaders[name](split).source)
     return 0
 
 
 def _results(arguments: argparse.Namespace) -> int:
+    from stn_course import experiments
+
     table = experiments.results_table()
     print(f"{table}\n\n{experiments.comparison_table()}")
     if arguments.write:
@@ -112,6 +176,9 @@ def _results(arguments: argparse.Namespace) -> int:
 
 
 def _progress(arguments: argparse.Namespace) -> int:
+    from stn_course import exercises
+    from stn_course.exercises.notes import FILE, notes_file
+
     if arguments.folder and not Path(arguments.folder).is_dir():
         raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
     path = Path(arguments.folder) / FILE if arguments.folder else notes_file()
@@ -122,19 +189,58 @@ def _progress(arguments: argparse.Namespace) -> int:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
+    from stn_course import exercises
+
     status = 0
-    for notebook in arguments.notebooks:
-        try:
-            found = exercises.grade(notebook)
-        except (ValueError, OSError) as error:  # one bad notebook does not keep the others from being graded
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            status = 1
-            continue
-        print(f"{notebook}: {sum(bool(entry and entry['solved']) for entry in found.values())} of {len(found)} solved")
-        for name, entry in found.items():
-            said = "○ not attempted" if entry is None else f"{'✓' if entry['solved'] else '✗'} {entry['said']}"
-            print(f"  {name:<20}{said}")
+    with _sigterm_unwinds():
+        for notebook in arguments.notebooks:
+            shown = one_line(notebook)
+            try:
+                graded = exercises.grade(notebook)
+            except (ValueError, OSError) as error:  # one bad notebook does not keep the others from being graded
+                print(one_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
+                status = 1
+                continue
+            found, failed = graded.exercises, len(graded.failed)
+            solved = sum(bool(entry and entry["solved"]) for entry in found.values())
+            cells = f"; {failed} {'cell' if failed == 1 else 'cells'} failed" if failed else ""
+            print(f"{shown}: {solved} of {len(found)} solved{cells}")
+            if graded.unfinished:
+                print(f"  did not run to its end: {one_line(graded.unfinished)}")
+                status = 1
+            for name, entry in found.items():
+                mark, said = "○", "not attempted"
+                if entry is not None:
+                    mark, said = "✓" if entry["solved"] else "✗", one_line(entry["said"])
+                print(f"  {name:<20}{mark} {said}", flush=True)
     return status
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    r"""Somebody else's words on one line of a terminal: no line of their own, no colours, no end.
+
+    Example:
+        >>> one_line("no\n  zoom   ✓ Yes.\x1b[2J")
+        'no zoom ✓ Yes.\\x1b[2J'
+    """
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= longest else shown[: longest - 1] + "…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does: from the inside, and everything that it started with it."""
+
+    def end(number: int, frame: object) -> None:
+        print("Ended by SIGTERM.", file=sys.stderr)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
