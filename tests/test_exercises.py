@@ -458,7 +458,8 @@ def test_no_check_moves_a_global_seed_or_switch(exercise):
 )
 def test_not_implemented_in_pytorch_is_an_error_and_not_an_exercise_left_out(answer):
     verdict = exercises.aligned.evaluate(answer)
-    assert verdict.status == "error" and "your code raised NotImplementedError" in verdict.message
+    assert verdict.status == "error"  # PyTorch 2.6 calls the first of them a RuntimeError
+    assert "your code raised NotImplementedError" in verdict.message or "raised RuntimeError" in verdict.message
 
 
 def test_not_implemented_by_the_learner_is_not_attempted_wherever_they_raise_it():

@@ -283,7 +283,7 @@ def _tensor(value: object) -> Tensor:
         if array.imag.any():
             raise TypeError("expected real numbers, got complex ones")
         array = array.real
-    return torch.from_numpy(array.astype(np.float64, order="C"))
+    return torch.from_numpy(array.astype(np.float64))  # a copy: no view runs backwards
 
 
 def _numbers(value: Tensor) -> str:
