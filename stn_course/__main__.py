@@ -1,33 +1,61 @@
 """The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade | lab`."""
 
 import argparse
+import codecs
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-if __name__ == "__main__" and sys.argv[1:2] == ["lab"]:  # before PyTorch, which takes seconds and a server never needs
-    from stn_course import lab_server
+# The rest of the package is imported where it is used: Ctrl-C is answered in words also while PyTorch is being loaded.
 
-    sys.exit(lab_server.main(sys.argv[2:]))
-
-from stn_course import exercises, experiments
-from stn_course.data import SPLITS, Batches, load_cifar10, load_mnist
-from stn_course.exercises.notes import FILE, notes_file
-from stn_course.training import evaluate
-
-LOADERS = {"mnist": load_mnist, "cifar10": load_cifar10}
+PLAIN = {"✓": "+", "✗": "x", "○": "o", "…": "...", "·": ".", "−": "-", "–": "-", "×": "x", "θ": "theta", "∂": "d"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0, 1 for an error that is told in words, 130 when stopped by hand."""
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    _print_anywhere()
     try:
+        if arguments[:1] == ["lab"]:  # the rest is JupyterLab's; its server never needs PyTorch, which takes seconds
+            from stn_course import lab_server
+
+            return lab_server.main(arguments[1:])
+        parsed = _parser().parse_args(arguments)
         return parsed.command(parsed)
+    except KeyboardInterrupt:
+        print("Stopped by hand.", file=sys.stderr)
+        return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        from stn_course.memory import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        print("\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        return 1
+
+
+def _print_anywhere() -> None:
+    """What a terminal or file has no letter for is written in plain letters, or escaped; it stops nothing."""
+
+    def plain(error: UnicodeError) -> tuple[str | bytes, int]:
+        if isinstance(error, UnicodeEncodeError) and (letters := PLAIN.get(error.object[error.start])):
+            return letters, error.start + 1
+        return codecs.backslashreplace_errors(error)
+
+    codecs.register_error("stn_course.plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="stn_course.plain")
 
 
 def _parser() -> argparse.ArgumentParser:
+    from stn_course import experiments
+
     parser = argparse.ArgumentParser("python -m stn_course", description="Train and evaluate the course's networks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -37,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--profile", help="smoke, quick or full (default: STN_COURSE_PROFILE, else quick)")
     train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    train.add_argument("--precision", help="float32 or bfloat16 (default: bfloat16 where the hardware has it)")
+    train.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
+    train.add_argument("--precision", help="float32 or bfloat16 (default: what was measured to be faster here)")
     train.add_argument("--output", metavar="DIR", help="for record.json, weights.pt and checkpoints/")
     train.add_argument(
         "--validate", action="store_true", help="hold out 5,000 training images; leave the test split alone"
@@ -50,10 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("experiment")
     score.add_argument("--recipe", default="course")
     score.add_argument("--weights", metavar="FILE")
+    score.add_argument("--device", help="as for train")
 
     data = commands.add_parser("data", help="find or download data sets, and say what is there")
     data.set_defaults(command=_data)
-    data.add_argument("names", nargs="+", choices=[*LOADERS], metavar="NAME", help="mnist or cifar10")
+    data.add_argument("names", nargs="+", choices=["mnist", "cifar10"], metavar="NAME", help="mnist or cifar10")
 
     results = commands.add_parser("results", help="the table of results, from the records that come along")
     results.set_defaults(command=_results)
@@ -72,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from stn_course import experiments
+
     result = experiments.run(
         arguments.experiment,
         arguments.profile,
@@ -92,24 +123,37 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    model = experiments.load_pretrained(arguments.experiment, arguments.recipe) if arguments.weights is None else None
+    from stn_course import experiments
+    from stn_course.data import Batches
+    from stn_course.experiments.catalogue import choose
+    from stn_course.training import evaluate
+
+    device = experiments.find_device(arguments.device)
     experiment = experiments.find(arguments.experiment)
-    if model is None:
+    choose("recipe", arguments.recipe, experiment.recipes)
+    if arguments.weights is None:
+        model = experiments.load_pretrained(arguments.experiment, arguments.recipe)
+    else:
         model = experiments.load_weights(experiment.model(), arguments.weights)
     test = experiment.task(experiment.load("test"))
-    scored = evaluate(model, Batches(test, 1000, experiment.normalise))
+    scored = evaluate(model.to(device), Batches(test, 1000, experiment.normalise, device=device))
     print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 
 def _data(arguments: argparse.Namespace) -> int:
+    from stn_course.data import SPLITS, load_cifar10, load_mnist
+
+    loaders = {"mnist": load_mnist, "cifar10": load_cifar10}
     for name in arguments.names:
         for split in SPLITS:
-            print(LOADERS[name](split).source)
+            print(loaders[name](split).source)
     return 0
 
 
 def _results(arguments: argparse.Namespace) -> int:
+    from stn_course import experiments
+
     table = experiments.results_table()
     print(f"{table}\n\n{experiments.comparison_table()}")
     if arguments.write:
@@ -119,6 +163,9 @@ def _results(arguments: argparse.Namespace) -> int:
 
 
 def _progress(arguments: argparse.Namespace) -> int:
+    from stn_course import exercises
+    from stn_course.exercises.notes import FILE, notes_file
+
     if arguments.folder and not Path(arguments.folder).is_dir():
         raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
     path = Path(arguments.folder) / FILE if arguments.folder else notes_file()
@@ -129,19 +176,58 @@ def _progress(arguments: argparse.Namespace) -> int:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
+    from stn_course import exercises
+
     status = 0
-    for notebook in arguments.notebooks:
-        try:
-            found = exercises.grade(notebook)
-        except (ValueError, OSError) as error:  # one bad notebook does not keep the others from being graded
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            status = 1
-            continue
-        print(f"{notebook}: {sum(bool(entry and entry['solved']) for entry in found.values())} of {len(found)} solved")
-        for name, entry in found.items():
-            said = "○ not attempted" if entry is None else f"{'✓' if entry['solved'] else '✗'} {entry['said']}"
-            print(f"  {name:<20}{said}")
+    with _sigterm_unwinds():
+        for notebook in arguments.notebooks:
+            shown = one_line(notebook)
+            try:
+                graded = exercises.grade(notebook)
+            except (ValueError, OSError) as error:  # one bad notebook does not keep the others from being graded
+                print(one_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
+                status = 1
+                continue
+            found, failed = graded.exercises, len(graded.failed)
+            solved = sum(bool(entry and entry["solved"]) for entry in found.values())
+            cells = f"; {failed} {'cell' if failed == 1 else 'cells'} failed" if failed else ""
+            print(f"{shown}: {solved} of {len(found)} solved{cells}")
+            if graded.unfinished:
+                print(f"  did not run to its end: {one_line(graded.unfinished)}")
+                status = 1
+            for name, entry in found.items():
+                mark, said = "○", "not attempted"
+                if entry is not None:
+                    mark, said = "✓" if entry["solved"] else "✗", one_line(entry["said"])
+                print(f"  {name:<20}{mark} {said}", flush=True)
     return status
+
+
+def one_line(text: str, longest: int = 300) -> str:
+    r"""Somebody else's words on one line of a terminal: no line of their own, no colours, no end.
+
+    Example:
+        >>> one_line("no\n  zoom   ✓ Yes.\x1b[2J")
+        'no zoom ✓ Yes.\\x1b[2J'
+    """
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= longest else shown[: longest - 1] + "…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does: from the inside, and everything that it started with it."""
+
+    def end(number: int, frame: object) -> None:
+        print("Ended by SIGTERM.", file=sys.stderr)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

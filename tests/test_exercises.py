@@ -1,15 +1,18 @@
 """Every check accepts right answers, however they are written, and names the mistake in the usual wrong ones."""
 
+import decimal
+import fractions
+import functools
 import json
 import math
+import random
+import types
 from concurrent.futures import ThreadPoolExecutor
 
-import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from nbclient import NotebookClient
 from torch import nn
 
 from stn_course import exercises
@@ -95,6 +98,11 @@ RIGHT = {
 }
 
 
+def written_again(function):
+    """The same function, as somebody who read its source would have it."""
+    return types.FunctionType(function.__code__.replace(), function.__globals__, "mine", function.__defaults__)
+
+
 def test_every_exercise_that_asks_for_code_has_a_right_answer_here():
     assert RIGHT.keys() == {each.name for each in BUILDS}
 
@@ -108,8 +116,14 @@ def test_names_are_those_of_the_module_and_notebooks_are_in_order():
 
 @pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
 def test_a_right_answer_is_right_in_whatever_way_it_is_written(exercise):
-    for answer in (RIGHT[exercise.name], exercise.reference):
+    for answer in (RIGHT[exercise.name], written_again(exercise.reference)):
         assert exercise.evaluate(answer) == exercises.Verdict("right", exercise.success)
+
+
+@pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
+def test_the_courses_own_solution_is_no_answer(exercise):
+    verdict = exercise.evaluate(exercise.reference)
+    assert verdict.status == "wrong" and "the course's own solution" in verdict.message
 
 
 MISTAKES = [
@@ -237,6 +251,267 @@ def test_either_standard_deviation_will_do():
     assert exercises.channel_statistics.evaluate(biased).status == "right"
 
 
+def class_with_bias_folded_in(in_features):
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.cat((torch.zeros(6, in_features), Affine().identity()[:, None]), 1))
+
+        def forward(self, features):
+            return torch.cat((features, features.new_ones(len(features), 1)), 1) @ self.weight.T
+
+    return Head()
+
+
+class FromIdentity(nn.Module):
+    def __init__(self, in_features):
+        super().__init__()
+        self.register_buffer("start", Affine().identity())
+        self.layer = nn.Linear(in_features, 6, bias=False)
+        nn.init.zeros_(self.layer.weight)
+
+    def forward(self, features):
+        return self.start + self.layer(features)
+
+
+class Detached(nn.Module):
+    def __init__(self, in_features):
+        super().__init__()
+        self.layer = theta_head(in_features, Affine())
+
+    def forward(self, features):
+        return self.layer(features).detach()
+
+
+def upside_down(result):
+    """The same numbers as a view that runs backwards through memory, as np.flip gives it."""
+    turned = np.ascontiguousarray(np.flip(np.asarray(result)))
+    return np.flip(turned)
+
+
+FORMS = {  # of the same numbers
+    "a view with negative strides": upside_down,
+    "big-endian": lambda result: np.asarray(result).astype(">f8"),
+    "Fortran's order": lambda result: np.asfortranarray(result),
+    "longdouble": lambda result: np.asarray(result).astype(np.longdouble),
+    "objects": lambda result: np.vectorize(fractions.Fraction, otypes=[object])(np.asarray(result, dtype=float)),
+    "complex without an imaginary part": lambda result: np.asarray(result) + 0j,
+    "nested lists": lambda result: np.asarray(result).tolist(),
+    "lists of arrays": lambda result: [np.asarray(each) for each in result],
+    "sparse": lambda result: torch.as_tensor(result).to_sparse(),
+    "not to be written": lambda result: np.broadcast_to(np.asarray(result), np.shape(result)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_same_numbers_are_right_in_any_form(form):
+    for name in ("affine_grid", "compose", "projective_points", "aligned", "undo_normalise"):
+        verdict = EXERCISES[name].evaluate(lambda *arguments, name=name: form(EXERCISES[name].reference(*arguments)))
+        assert verdict.status == "right", verdict.message
+
+
+@pytest.mark.parametrize(
+    "number", [fractions.Fraction, decimal.Decimal, np.longdouble, np.float64, np.array, torch.tensor]
+)
+def test_a_number_is_right_in_any_form(number):
+    assert (
+        exercises.bilinear_at.evaluate(lambda *a: number(float(exercises.bilinear_at.reference(*a)))).status == "right"
+    )
+    assert (
+        exercises.mistakes_saved.evaluate(lambda *a: number(exercises.mistakes_saved.reference(*a))).status == "right"
+    )
+    assert (
+        exercises.count_parameters.evaluate(lambda m: number(exercises.count_parameters.reference(m))).status == "right"
+    )
+    assert exercises.zoom.evaluate(number(2)).status == "right"
+
+
+def in_rows(image, x, y, **tests):
+    def pixel(row, column):
+        height, width = image.shape
+        inside = row < height and column < width
+        inside = inside and (row >= 0 or not tests["rows"]) and (column >= 0 or not tests["columns"])
+        return image[row, column] if inside else 0.0
+
+    left, top = tests.get("of_x", math.floor)(x), tests.get("of_y", math.floor)(y)
+    upper = (left + 1 - x) * pixel(top, left) + (x - left) * pixel(top, left + 1)
+    lower = (left + 1 - x) * pixel(top + 1, left) + (x - left) * pixel(top + 1, left + 1)
+    return (top + 1 - y) * upper + (y - top) * lower
+
+
+def like(compare):
+    """How many test images are like a training image."""
+    return lambda train, test: sum(any(bool(compare(a, b)) for a in train) for b in test)
+
+
+def over(w):
+    """projective_points with something done to w."""
+
+    def answer(theta, points):
+        moved = torch.cat((points, torch.ones(len(points), 1)), 1) @ Projective().matrix(theta[None])[0].T
+        return moved[:, :2] / w(moved[:, 2:])
+
+    return answer
+
+
+def sgd(theta, classifier):
+    def answer(model):
+        groups = (model.spatial_transformer, theta), (model.classifier, classifier)
+        return torch.optim.SGD([{"params": part.parameters(), "lr": lr} for part, lr in groups], momentum=0.9)
+
+    return answer
+
+
+WRONG = [
+    ("shared", lambda train, test: torch.isin(test, train).flatten(1).all(1).sum(), "each grey value occurs"),
+    ("shared", like(lambda a, b: a.sum() == b.sum()), "equal sums"),
+    ("shared", like(lambda a, b: a.float().mean() == b.float().mean()), "equal sums, means"),
+    ("shared", like(lambda a, b: a.flatten().sort()[0].equal(b.flatten().sort()[0])), "or sorted pixels"),
+    ("shared", like(lambda a, b: a[:, -1].equal(b[:, -1])), "one equal row"),
+    ("shared", like(lambda a, b: a[0, -1, -1] == b[0, -1, -1]), ""),
+    ("shared", like(lambda a, b: a[:, :-1].equal(b[:, :-1])), ""),
+    ("shared", like(lambda a, b: a[:, :, 0].equal(b[:, :, 0])), ""),
+    ("shared", like(lambda a, b: a.float().std() == b.float().std()), ""),
+    ("shared", like(lambda a, b: torch.allclose(a.float(), b.float(), atol=8)), "nearly equal is not equal"),
+    ("shared", like(lambda a, b: torch.allclose(a.float(), b.float(), atol=1)), ""),
+    ("shared", like(lambda a, b: (a != b).sum() <= 1), ""),
+    ("shared", lambda train, test: len(test), "how many test images there are"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=False, columns=True), "test row >= 0"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=True, columns=False), "test column >= 0"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=False, columns=False), "neither is negative"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=True, columns=True, of_y=int), "above the image int(y)"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=True, columns=True, of_x=int), "left of the image int(x)"),
+    ("bilinear_at", lambda *a: in_rows(*a, rows=True, columns=True, of_x=int, of_y=int), "int() rounds towards 0"),
+    ("gradient_at", lambda *a: (*exercises.gradient_at.reference(*a), 7.0), "expected two numbers"),
+    ("channel_statistics", lambda images: torch.zeros(3, 3), "expected mean and standard deviation"),
+    ("angle", lambda theta: complex(exercises.angle.reference(theta), 7), "expected 30.0, got (29.99"),
+    ("turn_about", lambda *a: exercises.turn_about.reference(*a) + 7j, "got a tensor of torch.complex64"),
+    ("projective_points", over(torch.abs), "w can be negative"),
+    ("projective_points", over(lambda w: w.clamp(min=0.05)), "kept away from 0"),
+    ("projective_points", over(lambda w: w.clamp(min=1e-6)), ""),
+    ("localisation_head", lambda n: nn.Sequential(theta_head(n, Affine()), nn.ReLU()), "a ReLU behind the layer"),
+    ("localisation_head", lambda n: nn.Sequential(theta_head(n, Affine()), nn.Hardtanh()), "limits θ to [-1, 1]"),
+    ("localisation_head", Detached, "starts at the identity and stays there"),
+    ("localisation_head", lambda n: theta_head(n, Affine()).requires_grad_(False), "stays there"),
+    ("steady", sgd(0.003, 1), "steps of the classifier are too large"),
+    ("steady", sgd(0.0001, 10), "steps of the classifier are too large"),
+    ("steady", sgd(0.003, 10), "steps of the classifier are too large"),
+    ("steady", sgd(0.003, 1e30), "steps of the classifier are too large"),
+    ("steady", sgd(0.03, 0.3), "steps of the localisation network are too large"),
+    ("steady", sgd(0.003, 0.03), "needs, larger steps"),
+    ("steady", lambda model: torch.optim.LBFGS(model.parameters()), "expected an optimiser"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "words"), WRONG)
+def test_a_wrong_answer_is_refused_and_a_typical_one_told_why(name, answer, words):
+    verdict = EXERCISES[name].evaluate(answer)
+    assert verdict.status == "wrong" and words in verdict.message, verdict
+
+
+@pytest.mark.parametrize("layer", [class_with_bias_folded_in, FromIdentity])
+def test_a_layer_that_starts_at_the_identity_and_learns_is_right_however_it_is_built(layer):
+    assert exercises.localisation_head.evaluate(layer).status == "right"
+
+
+def test_a_count_is_right_in_a_precision_that_numpy_lacks():
+    count = exercises.count_parameters.reference
+    answer = lambda model: torch.tensor(count(model), dtype=torch.bfloat16)  # noqa: E731
+    assert exercises.count_parameters.evaluate(answer).status == "right"
+
+
+def test_what_was_raised_while_an_answer_was_used_is_told():
+    message = exercises.steady.evaluate(lambda model: torch.optim.LBFGS(model.parameters())).message
+    assert "closure" in message
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+def test_gradients_are_looked_at_though_the_learner_has_switched_them_off(off):
+    with off():
+        cut = exercises.transform_input.evaluate(
+            lambda images, localisation: warp(images, localisation(images).detach())
+        )
+        assert cut.status == "wrong" and "no gradient reaches" in cut.message
+        assert exercises.steady.evaluate(sgd(0.003, 0.3)).status == "right"
+        assert torch.is_inference_mode_enabled() or not torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
+def test_no_check_moves_a_global_seed_or_switch(exercise):
+    def state():
+        switches = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate(), switches
+
+    before = state()
+    exercise.evaluate(RIGHT[exercise.name])
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda images, *rest: F.grid_sample(images.long(), torch.zeros(2, 2, 2, 2).long(), align_corners=False),
+        lambda *arguments: nn.Module()(arguments),
+        lambda *arguments: torch.zeros(3, device="meta").cpu(),
+    ],
+    ids=["a dtype that PyTorch lacks", "a module without forward", "the meta device"],
+)
+def test_not_implemented_in_pytorch_is_an_error_and_not_an_exercise_left_out(answer):
+    verdict = exercises.aligned.evaluate(answer)
+    assert verdict.status == "error"  # PyTorch 2.6 calls the first of them a RuntimeError
+    assert "your code raised NotImplementedError" in verdict.message or "raised RuntimeError" in verdict.message
+
+
+def test_not_implemented_by_the_learner_is_not_attempted_wherever_they_raise_it():
+    class Answer:
+        def __call__(self, first, then):
+            return raises_not_implemented()
+
+    for answer in (Answer(), functools.partial(raises_not_implemented)):
+        assert exercises.compose.evaluate(answer).status == "not attempted"
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+def nested(depth):
+    made = []
+    for _ in range(depth):
+        made = [made]
+    return made
+
+
+def raises_unprintable(*arguments):
+    raise Unprintable
+
+
+ODD = {
+    "10**400": lambda *arguments: 10**400,
+    "unprintable": lambda *arguments: Unprintable(),
+    "deep": lambda *arguments: nested(100_000),
+    "sparse": lambda *arguments: torch.zeros(3).to_sparse(),
+    "ragged": lambda *arguments: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    "meta": lambda *arguments: torch.zeros(6, device="meta"),
+    "raises unprintable": raises_unprintable,
+}
+
+
+@pytest.mark.parametrize("answer", [10**400, -(10**400), Unprintable(), nested(100_000), 2j, np.zeros(2), {}, b"2"])
+def test_no_answer_to_a_question_however_odd_breaks_its_check(answer):
+    assert exercises.zoom.evaluate(answer).status == "wrong"
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+def test_no_answer_however_odd_breaks_a_check(answer):
+    for name in ("turn_about", "bilinear_at", "shared", "gradient_at", "localisation_head"):
+        assert EXERCISES[name].evaluate(answer).status in ("wrong", "error")
+
+
 @pytest.mark.parametrize(("rate", "status"), [(1e-9, "wrong"), (3e-4, "right"), (0.3, "wrong")])
 def test_a_localisation_network_has_to_learn_and_must_not_run_away(rate, status):
     def two_rates(model):
@@ -308,13 +583,37 @@ def test_progress_is_noted_and_what_is_solved_stays_solved(capsys, progress_file
     assert "✗ zoom:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"zoom": 3}', '{"zoom": {"solved": true}}', "\0\0", "3"])
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    '{"zoom": 3}',
+    '{"zoom": {"solved": true}}',
+    "\0\0",
+    "3",
+    '{"zoom": {"solved": true, "tries": 1e999, "said": ""}}',
+    pytest.param("[" * 100_000, id="nested deep"),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_progress_file_is_put_aside_and_said_so(content, capsys, progress_file):
     progress_file.write_text(content)
     exercises.zoom.check(2)
     assert "progress.json.damaged" in capsys.readouterr().out
     assert progress_file.with_name("progress.json.damaged").read_text() == content
     assert read()["zoom"]["solved"]
+
+
+def test_a_damaged_progress_file_that_cannot_be_put_aside_is_told_in_words(capsys, progress_file):
+    progress_file.write_text("{")
+    (progress_file.with_name("progress.json.damaged") / "in the way").mkdir(parents=True)
+    assert main(["progress"]) == 1
+    error = capsys.readouterr().err
+    assert "does not hold the progress of this course" in error and "cannot be put aside" in error
+    exercises.zoom.check(2)
+    assert "✓ zoom" in (said := capsys.readouterr().out) and "could not be noted" in said
+    assert progress_file.read_text() == "{"
 
 
 def test_a_check_works_where_nothing_can_be_written(capsys, tmp_path, monkeypatch):
@@ -371,63 +670,3 @@ def test_progress_from_a_shell_finds_the_learners_notebooks(capsys, tmp_path, mo
         assert f"1 of {len(EXERCISES)} solved" in capsys.readouterr().out
     assert main(["progress", "nowhere"]) == 1
     assert "expected a folder with notebooks, got nowhere" in capsys.readouterr().err
-
-
-HANDED_IN = [
-    "from stn_course import exercises",
-    "def my_turn(degrees, centre):\n    return oops",
-    "exercises.turn_about.check(my_turn)",
-    "1 / 0",
-    "exercises.zoom.check(2)\nexercises.compose.check(lambda first, then: first + then)",
-    "exercises.affine_grid.check(None)",
-]
-
-
-def test_a_notebook_is_graded_to_its_end_and_left_alone(tmp_path, capsys, progress_file):
-    path = tmp_path / "handed in.ipynb"
-    handed_in(path, *HANDED_IN)
-    before = path.read_bytes()
-    assert main(["grade", str(path)]) == 0
-    said = capsys.readouterr().out
-    assert said.splitlines()[0] == f"{path}: 1 of 4 solved"
-    assert "turn_about          ✗ your code raised NameError: name 'oops' is not defined" in said
-    assert "in line 2 of my_turn:  return oops" in said
-    assert "compose             ✗ adding θs does not chain the warps" in said
-    assert "zoom                ✓ Yes." in said and "affine_grid         ○ not attempted" in said
-    assert path.read_bytes() == before and not progress_file.exists()
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
-
-
-def handed_in(path, *sources):
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
-    return path
-
-
-def test_a_cell_without_end_is_cut_short_and_the_rest_is_graded(tmp_path, monkeypatch):
-    def client(document, timeout, **options):  # only the loop is cut short: importing PyTorch may take a while
-        return NotebookClient(document, timeout_func=lambda cell: timeout * ("while" in cell.source), **options)
-
-    monkeypatch.setattr("nbclient.NotebookClient", client)
-    path = handed_in(tmp_path / "loop.ipynb", HANDED_IN[0], "while True: pass", "exercises.zoom.check(2)")
-    assert exercises.grade(path, timeout=2)["zoom"]["solved"]
-
-
-def test_a_notebook_that_ends_its_kernel_keeps_no_other_from_being_graded(tmp_path, capsys):
-    dead = handed_in(tmp_path / "dead.ipynb", HANDED_IN[0], "import os; os._exit(1)", "exercises.zoom.check(2)")
-    fine = handed_in(tmp_path / "fine.ipynb", HANDED_IN[0], "exercises.zoom.check(2)")
-    assert main(["grade", str(dead), str(fine)]) == 1
-    said = capsys.readouterr()
-    assert "ended its kernel" in said.err and "dead.ipynb" in said.err
-    assert "fine.ipynb: 1 of 1 solved" in said.out
-
-
-def test_what_cannot_be_graded_is_told_why(tmp_path, capsys):
-    (tmp_path / "text.ipynb").write_text("no notebook")
-    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
-    for name, words in (
-        ("missing.ipynb", "there is no notebook"),
-        ("text.ipynb", "expected a Jupyter notebook, got"),
-        ("empty.ipynb", "which checks none"),
-    ):
-        assert main(["grade", str(tmp_path / name)]) == 1
-        assert words in capsys.readouterr().err

@@ -1,11 +1,13 @@
 """`python -m stn_course`: the same, from a shell."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from stn_course import experiments
 from stn_course.__main__ import main
@@ -39,12 +41,93 @@ def test_train_writes_record_weights_and_checkpoints_and_evaluate_reads_them(tmp
             "expected validate or every_epoch, got both",
         ),
         (["evaluate", "rts-mnist/cnn", "--weights", "absent.pt"], "absent.pt"),
+        (
+            ["evaluate", "rts-mnist/cnn", "--recipe", "nonsense", "--weights", "absent.pt"],
+            "expected recipe as one of published, course, got 'nonsense'",
+        ),
+        (
+            ["train", "rts-mnist/cnn", "--profile", "smoke", "--output", ""],
+            "expected output as the name of a folder, got ''",
+        ),
+        *(
+            (["train", "rts-mnist/cnn", f"--seed={seed}"], "expected seed as a whole number from 0 to 2**64 - 1")
+            for seed in (-1, 10**23)
+        ),
+        *(
+            ([*command, "--device", device], f"got {device!r}")
+            for command in (["train", "rts-mnist/cnn", "--profile", "smoke"], ["evaluate", "rts-mnist/cnn"])
+            for device in ("gpu", "tpu", "meta", "xla", "cpu:x", "cuda:99")
+        ),
     ],
 )
 def test_errors_are_told_in_words_and_a_status(arguments, words, capsys):
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert words in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("seed", ["x", "1.5", ""])
+def test_a_seed_that_is_no_number_is_refused_in_words(seed, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "rts-mnist/cnn", f"--seed={seed}"])
+    assert ended.value.code == 2 and "argument --seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(torch.OutOfMemoryError("CUDA out of memory."), 1), (RuntimeError("another"), None)]
+)
+def test_a_full_gpu_is_told_with_what_to_do_about_it(monkeypatch, capsys, error, status):
+    def run(*arguments, **options):
+        error.add_note("Use smaller batches.")
+        raise error
+
+    monkeypatch.setattr(experiments, "run", run)
+    if status is None:
+        with pytest.raises(RuntimeError, match="another"):
+            main(["train", "rts-mnist/cnn"])
+    else:
+        assert main(["train", "rts-mnist/cnn"]) == status
+        assert capsys.readouterr().err.splitlines()[-1] == "Use smaller batches."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        (["evaluate", "rts-mnist/cnn"], "stn_course.experiments.load_pretrained"),
+        (["data", "mnist"], "stn_course.data.load_mnist"),
+        (["results"], "stn_course.experiments.results_table"),
+        (["progress"], "stn_course.exercises.progress"),
+        (["grade", "a.ipynb"], "stn_course.exercises.grade"),
+        (["train", "rts-mnist/cnn"], "stn_course.experiments.run"),
+        (["--help"], "stn_course.__main__._parser"),
+    ],
+)
+def test_stopping_any_command_by_hand_is_told_in_words(arguments, where, capsys, monkeypatch):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, stopped)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == "Stopped by hand.\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_everything_is_printed_whatever_the_encoding(encoding, monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(buffer, encoding=encoding))
+    assert main(["progress"]) == 0
+    print("✓ ✗ θ … 漢")
+    sys.stdout.flush()
+    said = buffer.getvalue().decode(encoding)
+    plain = encoding != "utf-8"
+    assert ("o zoom" if plain else "○ zoom") in said
+    ellipsis = "..." if encoding in ("ascii", "latin-1") else "…"
+    assert said.splitlines()[-1] == (f"+ x theta {ellipsis} \\u6f22" if plain else "✓ ✗ θ … 漢")
+
+
+def test_nothing_heavy_is_loaded_before_a_command_can_be_stopped_in_words():
+    code = "import sys; import stn_course.__main__; assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_stopping_by_hand_gives_status_130(tmp_path, monkeypatch):
@@ -62,7 +145,7 @@ def test_evaluate_reads_a_file_of_weights(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.MNIST", _refused)
     torch.save(experiments.find("rts-mnist/cnn").model().state_dict(), tmp_path / "weights.pt")
-    assert main(["evaluate", "rts-mnist/cnn", "--weights", str(tmp_path / "weights.pt")]) == 0
+    assert main(["evaluate", "rts-mnist/cnn", "--weights", str(tmp_path / "weights.pt"), "--device", "cpu"]) == 0
     assert "CNN: accuracy" in capsys.readouterr().out
 
 

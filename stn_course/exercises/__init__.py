@@ -10,7 +10,7 @@ from stn_course.exercises.components import classify, head_size, localisation_he
 from stn_course.exercises.crooked_digits import angle, shared, steady, straighten
 from stn_course.exercises.exercise import Build, Exercise, Question, Verdict
 from stn_course.exercises.first_stn import black_outside, count_parameters, features, undo_normalise
-from stn_course.exercises.grading import grade
+from stn_course.exercises.grading import Graded, grade
 from stn_course.exercises.interpolation import aligned, bilinear_at, bilinear_image, gradient_at, nearest_gradient
 from stn_course.exercises.photographs import channel_statistics, cut_out, mistakes_saved, thetas
 from stn_course.exercises.transformations import affine_grid, compose, projective_points, turn_about, zoom
@@ -19,6 +19,7 @@ __all__ = [
     "EXERCISES",
     "Build",
     "Exercise",
+    "Graded",
     "Question",
     "Verdict",
     "affine_grid",

@@ -31,11 +31,23 @@ def _localisation_head(in_features):
 
 
 def _observe_head(layer, in_features):
-    features = torch.randn(3, in_features, generator=torch.Generator().manual_seed(0))
     parameters = list(layer.parameters())
-    learning = [float(parameter.requires_grad) for parameter in parameters]
+    features = torch.randn(3, in_features, generator=torch.Generator().manual_seed(0))
     theta = layer(features.to(parameters[0].dtype))
-    return {"θ of three feature vectors": theta, "what can learn (1 = yes)": learning}
+
+    def gradient(of: torch.Tensor) -> torch.Tensor:
+        learning = [parameter for parameter in parameters if parameter.requires_grad]
+        if not (learning and of.requires_grad):
+            return torch.zeros(1)
+        found = torch.autograd.grad(of, learning, retain_graph=True, materialize_grads=True)
+        return torch.cat([each.flatten() for each in found])
+
+    first, second = ([gradient(number) for number in row] for row in theta[:2])
+    return {
+        "θ of three feature vectors": theta,
+        "which of θ's numbers can learn (1 = yes)": [float(each.any()) for each in first],
+        "which can learn to follow the features (1 = yes)": [float((a != b).any()) for a, b in zip(first, second)],
+    }
 
 
 localisation_head = Build(
@@ -90,9 +102,26 @@ def _(in_features):
     return _head(in_features, [1.0] * 6)
 
 
-@localisation_head.mistake("the layer starts at the identity and stays there: it must be allowed to learn")
+@localisation_head.mistake("the layer starts at the identity and stays there: it must be allowed to learn, no detach")
 def _(in_features):
     return _localisation_head(in_features).requires_grad_(False)
+
+
+@localisation_head.mistake("the weights are frozen, so θ would be the same for every picture: they must learn, too")
+def _(in_features):
+    layer = _localisation_head(in_features)
+    layer.weight.requires_grad_(False)
+    return layer
+
+
+@localisation_head.mistake("a ReLU behind the layer lets nothing through at 0 and below: four of θ's numbers are stuck")
+def _(in_features):
+    return nn.Sequential(_localisation_head(in_features), nn.ReLU())
+
+
+@localisation_head.mistake("what limits θ to [-1, 1] stands at its limit where θ is 1, and lets no gradient through")
+def _(in_features):
+    return nn.Sequential(_localisation_head(in_features), nn.Hardtanh())
 
 
 def _transform_input(images, localisation):

@@ -138,12 +138,27 @@ def _shared(train, test):
 
 
 def _splits() -> list[tuple]:
-    images = torch.randint(0, 256, (9, 1, 4, 4), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
+    images = torch.randint(0, 250, (9, 1, 4, 4), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
     images[:, :, 0] = 0  # as in most pictures, the margin is black
+    first = images[0]
+    alike = torch.stack(  # what one of them has in common with an image, and is another image all the same
+        [
+            first.flip(2),  # all its grey values, and so their sum and their mean
+            first.flip(1),
+            first.transpose(1, 2),
+            torch.cat((images[2, :, :3], first[:, 3:]), dim=1),  # its last row
+            torch.cat((first[:, :3], images[2, :, 3:]), dim=1),  # all but its last row
+            first + (torch.arange(16).view(1, 4, 4) == 9).to(torch.uint8),  # all but one shade of one pixel
+            first.clone().clamp(max=int(first.max()) - 7),  # nearly
+            torch.full_like(first, int(images[3].max())),  # a grey value that occurs
+            torch.full_like(first, 255),  # nothing at all
+        ]
+    )
     return [
         (torch.cat((images[:5], images[1:2], images[1:2])), images[[3, 7, 8, 3, 1]]),
         (images[:4], images[4:]),
         (images[:3], images[:3]),
+        (images[:5], torch.cat((alike, images[3:4]))),
     ]
 
 
@@ -170,6 +185,32 @@ def _(train, test):
 @shared.mistake("one equal pixel does not make an equal image: the margins are black in nearly all of them")
 def _(train, test):
     return (train[:, None] == test[None]).flatten(2).any(2).any(0).sum()
+
+
+@shared.mistake("each grey value occurs somewhere among the training images; the whole *image* has to")
+def _(train, test):
+    return torch.isin(test, train).flatten(1).all(1).sum()
+
+
+@shared.mistake("the same pixels may lie elsewhere: equal sums, means or sorted pixels do not make equal images")
+def _(train, test):
+    return torch.isin(test.flatten(1).sum(1), train.flatten(1).sum(1)).sum()
+
+
+@shared.mistake("one equal row does not make an equal image: compare all of them")
+def _(train, test):
+    return _shared(train[:, :, -1], test[:, :, -1])
+
+
+@shared.mistake("nearly equal is not equal, and whole numbers need no tolerance: compare with ==")
+def _(train, test):
+    near = (train[:, None].int() - test[None].int()).abs() <= 8
+    return near.flatten(2).all(2).any(0).sum()
+
+
+@shared.mistake("this is how many test images there are; expected how many of them are known from training")
+def _(train, test):
+    return len(test)
 
 
 @shared.mistake("this counts pairs, or training images; expected how many *test* images are known")
@@ -214,15 +255,26 @@ def _train(optimizer, model):
     before = copy.deepcopy(list(model.classifier.parameters()))
     batches = list(zip(images.split(100), digits.labels.split(100)))
     history = fit(model, batches, epochs=3, optimizer=optimizer, progress=False)
-    with torch.inference_mode():
-        away = (model.spatial_transformer.theta(images[:500]) - Affine().identity()).abs().max()
-    changed = any(not torch.equal(old, new) for old, new in zip(before, model.classifier.parameters()))
+    with torch.no_grad():
+        away = float((model.spatial_transformer.theta(images[:500]) - Affine().identity()).abs().max())
+        moved = _length([new - old for old, new in zip(before, model.classifier.parameters())]) / _length(before)
+    stopped = history.stopped is not None  # not a number, and the model is back where it was last sound
+    learnt = not stopped and history.column("loss")[-1] < 1
+    # One rate that is too large spoils what the other part learns. Seen in some fifty trainings: what fails without
+    # its classifier having run away, but with θ far off, fails because of θ.
+    too_far = stopped or (not learnt and not moved < 8)
+    lost = away >= 1.5 or (not learnt and away > 0.4)
     return {
-        "does θ leave the identity (1 = yes)": float(away > 0.002 or history.stopped is not None),
-        "does θ stay within 1.5 of it (1 = yes)": float(away < 1.5 and history.stopped is None),
-        "does the loss come down below 1 (1 = yes)": float(len(history) == 3 and history.column("loss")[-1] < 1),
-        "does the classifier change (1 = yes)": float(changed),
+        "does θ leave the identity (1 = yes)": float(stopped or away > 0.002),
+        "does θ stay where there is something to see (1 = yes)": float(too_far or not lost),
+        "does the classifier stay within reach (1 = yes)": float(not too_far),
+        "does the loss come down below 1 (1 = yes)": float(learnt),
+        "does the classifier change (1 = yes)": float(stopped or moved != 0),
     }
+
+
+def _length(parameters: list) -> float:
+    return float(torch.cat([each.flatten() for each in parameters]).norm())
 
 
 steady = Build(
@@ -250,6 +302,12 @@ def _(model):
 @steady.mistake("θ stays, but the loss is still above 1: the classifier can take, and needs, larger steps than that")
 def _(model):
     return torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+
+@steady.mistake("the steps of the classifier are too large: its weights run away, whatever θ does")
+def _(model):
+    inside, outside = model.spatial_transformer.parameters(), model.classifier.parameters()
+    return torch.optim.SGD([{"params": inside, "lr": 0.003}, {"params": outside, "lr": 3}], momentum=0.9)
 
 
 @steady.mistake("it trains because the transformer does not: its localisation network is to learn, too, only slower")

@@ -6,6 +6,8 @@ mistake is therefore written down as the code that makes it, with the sentence t
 """
 
 import copy
+import dis
+import functools
 import inspect
 import linecache
 import math
@@ -13,7 +15,9 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,8 +107,10 @@ class Question(Exercise):
         if answer is None or answer is ...:
             return Verdict(NOT_ATTEMPTED, "not attempted yet")
         try:
-            number = None if isinstance(answer, bool | str) else float(answer)
-        except (TypeError, ValueError, RuntimeError):  # PyTorch's, for a tensor of several numbers
+            number = None if isinstance(answer, bool | str | bytes) else float(answer)
+        except OverflowError:
+            number = math.inf
+        except Exception:  # a tensor of several numbers, and whatever else cannot be one
             number = None
         if number is None:
             return Verdict(WRONG, f"expected a number, got {describe(answer)}")
@@ -113,7 +119,7 @@ class Question(Exercise):
         for wrong, message in self.mistakes.items():
             if math.isclose(number, wrong, abs_tol=TOLERANCE):
                 return Verdict(WRONG, message)
-        return Verdict(WRONG, f"{answer} is not it. .hint() helps.")
+        return Verdict(WRONG, f"{number:g} is not it. .hint() helps.")
 
     def solution(self) -> None:
         print(f"{self.answer}. {self.why}")
@@ -176,6 +182,13 @@ class Build(Exercise):
         names = list(inspect.signature(self.reference).parameters)
         if not callable(answer):
             return Verdict(WRONG, f"expected a function of ({', '.join(names)}), got {describe(answer)}")
+        if getattr(answer, "__code__", None) is self.reference.__code__:
+            return Verdict(WRONG, "that is the course's own solution; the check is for yours")
+        # Whatever the learner has switched off, gradients are computed; whoever draws numbers moves no other's.
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            return self._compared(answer, names)
+
+    def _compared(self, answer: Callable, names: list[str]) -> Verdict:
         cases = self.cases()
         try:
             inspect.signature(answer).bind(*cases[0])
@@ -187,11 +200,11 @@ class Build(Exercise):
             pass
         try:
             results = [self._results(answer, case) for case in cases]
-        except NotImplementedError:
-            return Verdict(NOT_ATTEMPTED, "not attempted yet")
         except _NoAnswerError as error:
             return Verdict(WRONG, f"expected {self.gives}, got {error}")
         except Exception as error:
+            if isinstance(error, NotImplementedError) and _raised_by(answer, error.__traceback__):
+                return Verdict(NOT_ATTEMPTED, "not attempted yet")
             return Verdict(ERROR, _as_theirs(error, answer))
         if all(result is None for result in results):
             return Verdict(NOT_ATTEMPTED, "not attempted yet (your function returns None)")
@@ -214,13 +227,14 @@ class Build(Exercise):
 
     def _results(self, function: Callable, case: tuple) -> dict[str, object] | None:
         arguments = copy.deepcopy(case)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # whoever draws numbers draws the same
-            result = function(*arguments)
+        torch.manual_seed(0)  # whoever draws numbers draws the same
+        result = function(*arguments)
         try:
             return None if result is None else self.observe(result, *arguments)
         except Exception as error:
-            raise _NoAnswerError(_short(result)) from error
+            # What was raised deep inside says more than what came; that a number has no second one does not.
+            inside = error.__traceback__.tb_next is not None and error.__traceback__.tb_next.tb_next is not None
+            raise _NoAnswerError(f"{_short(result)} ({_said(error)})" if inside else _short(result)) from error
 
     def _gives(self, function: Callable, cases: list[tuple], results: list) -> bool:
         try:
@@ -242,7 +256,7 @@ def _difference(expected: dict[str, object] | None, got: dict[str, object] | Non
         value, want = got[name], _tensor(want)
         try:
             value = _tensor(value)
-        except (TypeError, ValueError, RuntimeError):
+        except Exception:  # not numbers at all, or not real ones
             return f"{what}expected {_short(want)}, got {_short(value)}"
         if value.shape != want.shape:
             return f"{what}expected shape {tuple(want.shape)}, got {tuple(value.shape)}"
@@ -256,10 +270,20 @@ def _difference(expected: dict[str, object] | None, got: dict[str, object] | Non
 
 
 def _tensor(value: object) -> Tensor:
-    """Tensors, arrays, numbers, and lists or tuples of them, as float64: precision is not what is asked for."""
+    """Tensors, arrays, numbers of any kind, and lists or tuples of them, as float64: precision is not what is asked."""
     if isinstance(value, list | tuple):
         return torch.stack([_tensor(each) for each in value])
-    return torch.as_tensor(value).detach().double().cpu()
+    if isinstance(value, Tensor):
+        dense = (value if value.layout == torch.strided else value.to_dense()).detach().cpu()
+        value = dense.to(torch.complex128 if dense.is_complex() else torch.float64).resolve_conj().resolve_neg().numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcO" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+        raise TypeError(f"expected numbers, got {describe(value)}")  # NumPy would make a NaN of None
+    if np.iscomplexobj(array):
+        if array.imag.any():
+            raise TypeError("expected real numbers, got complex ones")
+        array = array.real
+    return torch.from_numpy(array.astype(np.float64))  # a copy: no view runs backwards
 
 
 def _numbers(value: Tensor) -> str:
@@ -268,10 +292,35 @@ def _numbers(value: Tensor) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, Tensor):
-        return _numbers(value) if value.numel() <= 8 else f"a tensor of shape {tuple(value.shape)}"
-    text = repr(value)
+    if isinstance(value, Tensor | np.ndarray):
+        kind = "a tensor" if isinstance(value, Tensor) else "an array"
+        try:
+            return _numbers(_tensor(value)) if math.prod(value.shape) <= 8 else f"{kind} of shape {tuple(value.shape)}"
+        except Exception:  # neither real numbers nor, it may be, of any shape
+            return f"{kind} of {value.dtype}"
+    try:
+        text = repr(value)
+    except Exception:  # a learner's own class may do anything
+        return f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"a {type(value).__name__}"
+
+
+def _said(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__} (which cannot be printed)"
+
+
+def _raised_by(answer: Callable, where: TracebackType | None) -> bool:
+    """Whether an exception comes from a `raise` in the learner's own code, and not from what that calls."""
+    while where.tb_next is not None:
+        where = where.tb_next
+    while isinstance(answer, functools.partial):
+        answer = answer.func
+    code = where.tb_frame.f_code.co_code
+    own = where.tb_frame.f_globals.get("__name__") == getattr(answer, "__module__", None)
+    return own and code[where.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def _name(function: Callable) -> str:
@@ -280,7 +329,7 @@ def _name(function: Callable) -> str:
 
 def _as_theirs(error: Exception, answer: Callable) -> str:
     """The exception, and the line of the learner's that it came from."""
-    said = f"your code raised {type(error).__name__}: {error}"
+    said = f"your code raised {_said(error)}"
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if frame.filename == file]

@@ -52,7 +52,9 @@ def _image() -> torch.Tensor:
 
 
 def _points() -> list[tuple]:
-    return [(_image(), x, y) for x, y in ((1.25, 0.5), (3.9, 1.2), (2.0, 1.0), (0.3, 1.8), (4.6, 2.3), (-0.4, 0.7))]
+    inside = (1.25, 0.5), (3.9, 1.2), (2.0, 1.0), (0.3, 1.8)
+    over_each_edge = (4.6, 2.3), (-0.4, 0.7), (2.3, -0.6), (-0.3, -0.2), (-1.5, 0.6), (1.4, -1.3)
+    return [(_image(), x, y) for x, y in (*inside, *over_each_edge)]
 
 
 bilinear_at = Build(
@@ -61,7 +63,7 @@ bilinear_at = Build(
     _bilinear_at,
     cases=_points,
     hints=(
-        "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1.",
+        "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1, even at −1.",
         "The nearer a pixel, the larger its weight: the left one gets 1 − (x − floor(x)).",
         "Between the two upper ones first, then between the two lower ones, then between these two results. Pixels "
         "that do not exist count as 0.",
@@ -98,17 +100,49 @@ def _(image, x, y):
     return _bilinear_at(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
 
 
+def _with_int(image, x, y, of_x=int, of_y=int):
+    return _between(lambda row, column: _pixel(image, row, column), of_x(x), of_y(y), x, y)
+
+
+@bilinear_at.mistake("int() rounds towards 0, left of the image and above it too; math.floor() rounds down")
+def _(image, x, y):
+    return _with_int(image, x, y)
+
+
 @bilinear_at.mistake("left of the image int(x) rounds towards 0; math.floor(x) rounds down")
 def _(image, x, y):
-    return _between(lambda row, column: _pixel(image, row, column), int(x), int(y), x, y)
+    return _with_int(image, x, y, of_y=math.floor)
 
 
-@bilinear_at.mistake("image[-1] is the *last* row in Python, not a row outside: test for it")
+@bilinear_at.mistake("above the image int(y) rounds towards 0; math.floor(y) rounds down")
 def _(image, x, y):
+    return _with_int(image, x, y, of_x=math.floor)
+
+
+def _from_the_end(image, x, y, rows, columns):
+    """As in Python, where −1 is the last one; as far as rows or columns are not tested for it."""
+    height, width = image.shape
+
     def pixel(row, column):
-        return image[row, column] if row < image.shape[0] and column < image.shape[1] else 0.0
+        outside = row >= height or column >= width or (row < 0 and not rows) or (column < 0 and not columns)
+        return image.new_zeros(()) if outside else image[row, column]
 
     return _between(pixel, math.floor(x), math.floor(y), x, y)
+
+
+@bilinear_at.mistake("image[-1] is the *last* row in Python, and [-1] the last column: test that neither is negative")
+def _(image, x, y):
+    return _from_the_end(image, x, y, rows=True, columns=True)
+
+
+@bilinear_at.mistake("image[-1] is the *last* row in Python, not a row above the image: test row >= 0")
+def _(image, x, y):
+    return _from_the_end(image, x, y, rows=True, columns=False)
+
+
+@bilinear_at.mistake("image[row, -1] is the *last* column in Python, not one left of the image: test column >= 0")
+def _(image, x, y):
+    return _from_the_end(image, x, y, rows=False, columns=True)
 
 
 def _bilinear_image(images, grid):
@@ -198,7 +232,7 @@ gradient_at = Build(
         "∂V/∂x = (1 − down)(b − a) + down (d − c), and ∂V/∂y is its mirror image.",
     ),
     success="Yes. That is equation 7, and it is all that θ ever hears of the image.",
-    observe=lambda result, image, x, y: {"∂V/∂x": result[0], "∂V/∂y": result[1]},
+    observe=lambda result, image, x, y: dict(zip(("∂V/∂x", "∂V/∂y"), result, strict=True)),
     gives="two numbers, (∂V/∂x, ∂V/∂y)",
 )
 

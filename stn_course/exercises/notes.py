@@ -14,24 +14,47 @@ def notes_file() -> Path:
     return Path(os.environ.get("STN_COURSE_PROGRESS") or (drive_folder() or Path()) / FILE)
 
 
+def parse(text: str) -> dict[str, dict]:
+    """What the text of such a file says: for each exercise whether it was ever solved, tries up to then, words of then.
+
+    Raises:
+        ValueError: if it is not the text of such a file.
+
+    Example:
+        >>> parse('{"zoom": {"solved": true, "tries": 1, "said": "Yes."}}')
+        {'zoom': {'solved': True, 'tries': 1, 'said': 'Yes.'}}
+    """
+    try:
+        return {
+            str(name): {"solved": bool(entry["solved"]), "tries": int(entry["tries"]), "said": str(entry["said"])}
+            for name, entry in json.loads(text).items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"expected the progress of this course, got {type(error).__name__}: {error}") from error
+
+
 def read(path: Path | None = None) -> dict[str, dict]:
-    """What is known of each exercise that was tried: whether it was ever solved, tries up to then, what was said last.
+    """What is known of each exercise that was tried, as `parse` tells it.
 
     A file that cannot be read as such is put aside, with ".damaged" behind its name, and this is said.
+
+    Raises:
+        OSError: if it can be neither read nor put aside.
     """
     path = notes_file() if path is None else path
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            str(name): {"solved": bool(entry["solved"]), "tries": int(entry["tries"]), "said": str(entry["said"])}
-            for name, entry in known.items()
-        }
+        return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         aside = path.with_name(path.name + ".damaged")
-        os.replace(path, aside)
-        print(f"{path} does not hold the progress of this course ({error!r}); it was put aside as {aside.name}.")
+        try:
+            os.replace(path, aside)
+        except OSError as refused:
+            raise OSError(
+                f"{path} does not hold the progress of this course ({error}), and cannot be put aside ({refused})"
+            ) from error
+        print(f"{path} does not hold the progress of this course ({error}); it was put aside as {aside.name}.")
         return {}
 
 

@@ -40,7 +40,7 @@ channel_statistics = Build(
         "images.mean((0, 2, 3)), and the same for the standard deviation.",
     ),
     success="Yes: three means and three standard deviations.",
-    observe=lambda result, images: {"mean": result[0], "standard deviation": result[1]},
+    observe=lambda result, images: dict(zip(("mean", "standard deviation"), result, strict=True)),
     gives="mean and standard deviation, three numbers each",
 )
 

@@ -212,6 +212,10 @@ projective_points = Build(
     cases=lambda: [
         (Projective().identity(), torch.tensor([[0.5, -0.5]])),
         (torch.tensor([0.9, 0.1, 0.2, -0.1, 1.1, 0.0, 0.3, -0.2]), torch.tensor([[0.5, -0.5], [1, 1], [-0.2, 0.7]])),
+        (
+            torch.tensor([0.7, 0.2, -0.1, 0.1, 0.8, 0.3, 1.5, 0.9]),
+            torch.tensor([[-0.9, -0.7], [-0.6, -0.11], [0.2, 0.1]]),
+        ),
     ],
     hints=(
         "Three numbers come out of the 3×3 matrix for every point, and a point in the plane has two.",
@@ -237,6 +241,20 @@ def _(theta, points):
     matrix, homogeneous = _matrix_and_points(theta, points)
     moved = homogeneous @ matrix.T
     return moved[:, :2] * moved[:, 2:]
+
+
+@projective_points.mistake("w can be negative, behind the horizon, and x / w and y / w change sign with it: no abs()")
+def _(theta, points):
+    matrix, homogeneous = _matrix_and_points(theta, points)
+    moved = homogeneous @ matrix.T
+    return moved[:, :2] / moved[:, 2:].abs()
+
+
+@projective_points.mistake("w is divided by as it is, small or negative: it is not to be kept away from 0")
+def _(theta, points):
+    matrix, homogeneous = _matrix_and_points(theta, points)
+    moved = homogeneous @ matrix.T
+    return moved[:, :2] / moved[:, 2:].clamp(min=0.05)
 
 
 @projective_points.mistake("the matrix is transposed: a row of points is multiplied by the matrix's transpose")
