@@ -64,6 +64,7 @@ def processes_with(variable, value):
         ([IMPORT, "# exercises.zoom.check(2)"], [set(), set()]),
         ([IMPORT, "'exercises.zoom.check(2)'"], [set(), set()]),
         ([IMPORT, "%matplotlib inline\n!ls\nexercises.zoom.check(2)"], [set(), {"zoom"}]),
+        ([IMPORT, "%time 1\nz = exercises.zoom", "z.check(2)"], [set(), {"zoom"}, {"zoom"}]),
         ([IMPORT, "answer = = 2\nexercises.zoom.check(answer)  # exercises.compose.check"], [set(), {"zoom"}]),
         ([IMPORT, "def f(:\n  angle = features\n"], [set(), set()]),
         (["import torch", "zoom = 3", "zoom.check"], [set(), set(), set()]),
