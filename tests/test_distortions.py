@@ -441,7 +441,6 @@ BAD_INPUT = {
         ValueError,
         r"theta of shape \(B, 6\).* got .*\(2, 3\)",
     ),
-    "another dtype": ((torch.rand(2, 1, 28, 28).double(), THETA), TypeError, "of one dtype, got .*float64.*float32"),
 }
 
 
