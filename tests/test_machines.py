@@ -8,6 +8,8 @@ import machines
 import pytest
 
 ASK = """
+from importlib.util import find_spec
+assert find_spec("torch") is not None  # to ask for it is not to import it
 import torch
 a = torch.rand(40, 30, generator=torch.Generator().manual_seed(0), requires_grad=True)
 product, exact = a @ a.T, a.double() @ a.double().T
@@ -18,6 +20,11 @@ print(bool(((product - exact).abs() <= ulp).all()), a.grad.dtype, a.grad.shape =
 whole = torch.arange(12.0).view(3, 4)
 print((whole @ whole.T).tolist() == (whole.double() @ whole.double().T).tolist(), torch.zeros(3, 4).sum().item())
 half = a.half() @ a.half().T
+normalise = torch.nn.BatchNorm2d(1)
+normalise(torch.arange(4.0).view(1, 1, 2, 2))
+turned = torch.rand(2, 3, 5, 5).to(memory_format=torch.channels_last)
+turned = torch.conv2d(turned, torch.rand(4, 3, 2, 2))
+print(normalise.running_mean.item(), turned.is_contiguous(memory_format=torch.channels_last))
 print(half.dtype, (a + 1).dtype, a.argmax().dtype, exact.dtype)
 """
 
@@ -34,11 +41,12 @@ def told(arithmetic: str | None, code: str = ASK) -> subprocess.CompletedProcess
 def test_products_are_rounded_as_asked_for_and_the_same_each_time(arithmetic, nearest):
     done = told(arithmetic)
     assert done.stderr == ""
-    one, two, three, four = done.stdout.splitlines()
+    one, two, three, four, five = done.stdout.splitlines()
     assert one == f"torch.float32 {nearest} True"
     assert arithmetic is None or two == "True torch.float32 True"  # no more than the other of the two neighbours
     assert three == "True 0.0"  # nothing had to be rounded
-    assert four == "torch.float16 torch.float32 torch.int64 torch.float64"
+    assert four[:4] == "0.15" and four.endswith(" True")  # what is changed in place, and how it lies in memory
+    assert five == "torch.float16 torch.float32 torch.int64 torch.float64"
 
 
 def test_an_unknown_arithmetic_is_refused_in_words():

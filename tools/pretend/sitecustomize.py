@@ -38,23 +38,24 @@ INEXACT = frozenset(
 def _arrange(torch) -> None:
     """Let every such operation, in this thread and from now on, go through float64."""
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_flatten, tree_unflatten
+    from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
     plain = (torch.Tensor, torch.nn.Parameter)
 
-    def is_float(value: object, dtype: torch.dtype) -> bool:
-        return isinstance(value, torch.Tensor) and value.dtype == dtype
+    def wide(value: object) -> object:
+        return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
     def rounded(exact: torch.Tensor) -> torch.Tensor:
         near = exact.float()
         if ARITHMETIC == "exact" or not near.numel():
             return near
-        bits = exact.contiguous().view(torch.int64)
-        chosen = ((bits * 0x9E3779B97F4A7C1) >> 33 & 1).bool().view(exact.shape)
-        towards = torch.where(exact > near, float("inf"), float("-inf")).to(near.dtype)
+        off = exact - near
+        towards = torch.where(off > 0, float("inf"), float("-inf")).to(near.dtype)
         other = torch.nextafter(near, towards)
-        usable = chosen & (near.double() != exact) & other.isfinite() & near.isfinite()
-        return torch.where(usable, other, near).clone(memory_format=torch.preserve_format)
+        inexact = off.abs() > exact.abs() * 2**-40  # float64 has last bits of its own
+        bits = near.contiguous().view(torch.int32).long().view(near.shape)
+        chosen = (bits * 0x9E3779B97F4A7C1 >> 33 & 1).bool()
+        return torch.where(chosen & inexact & other.isfinite() & near.isfinite(), other, near)
 
     class AsElsewhere(TorchDispatchMode):
         @classmethod
@@ -70,10 +71,12 @@ def _arrange(torch) -> None:
             ordinary = all(type(each) in plain and each.device.type == "cpu" for each in tensors)
             if not ordinary or {each.dtype for each in tensors if each.is_floating_point()} != {torch.float32}:
                 return function(*args, **kwargs)
-            wide = [each.double() if is_float(each, torch.float32) else each for each in flat]
-            args, kwargs = tree_unflatten(wide, form)
-            found, form = tree_flatten(function(*args, **kwargs))
-            return tree_unflatten([rounded(each) if is_float(each, torch.float64) else each for each in found], form)
+            usual = function(*args, **kwargs)  # whose layout in memory is kept
+            args, kwargs = tree_unflatten([wide(each) for each in flat], form)
+            for ours, exact in zip(tree_leaves(usual), tree_leaves(function(*args, **kwargs))):
+                if isinstance(ours, torch.Tensor) and ours.dtype == torch.float32:
+                    ours.copy_(rounded(exact))
+            return usual
 
     AsElsewhere().__enter__()
 
@@ -81,12 +84,17 @@ def _arrange(torch) -> None:
 class _AfterTorch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds torch as it is found without us, and arranges its arithmetic as soon as it is loaded."""
 
+    looking = False
+
     def find_spec(self, name, path=None, target=None):
-        if name != "torch":
+        if name != "torch" or self.looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None:
+        self.looking = True
+        try:
+            spec = importlib.util.find_spec(name)  # as it is found without us
+        finally:
+            self.looking = False
+        if spec is not None:  # it may be asked for without being imported, and more than once
             self.usual, spec.loader = spec.loader, self
         return spec
 
@@ -94,6 +102,7 @@ class _AfterTorch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return self.usual.create_module(spec)
 
     def exec_module(self, module):
+        sys.meta_path.remove(self)
         module.__spec__.loader = self.usual
         self.usual.exec_module(module)
         _arrange(module)
