@@ -351,7 +351,8 @@ ONE_EPOCH = replace(TINY, epochs=1)
 def test_the_place_for_runs_is_the_data_folder(make_tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("STN_COURSE_PROFILE", "tiny")
     result = quiet_run(make_tiny("rts-mnist/cnn", ONE_EPOCH), recipe="published", seed=3)
-    assert result.folder == tmp_path / "data" / "runs" / "rts-mnist" / "cnn" / "published-tiny-3"
+    named = f"published-tiny-3-{result.record['train_digest'][:4]}"
+    assert result.folder == tmp_path / "data" / "runs" / "rts-mnist" / "cnn" / named
     assert (result.folder / "record.json").exists()
     assert result.record["recipe"] == "published"
 
@@ -413,9 +414,19 @@ def test_validation_works_on_the_digits_that_come_along(tmp_path):
 def test_a_run_that_holds_images_out_has_a_folder_of_its_own(make_tiny, tmp_path):
     name = make_tiny("rts-mnist/cnn", ONE_EPOCH)
     folders = [tiny_run(name, validate=validate).folder for validate in (True, False)]
-    assert folders == [
-        tmp_path / "data" / kind / "rts-mnist" / "cnn" / "course-tiny-0" for kind in ("validation-runs", "runs")
+    assert [folder.parent for folder in folders] == [
+        tmp_path / "data" / kind / "rts-mnist" / "cnn" for kind in ("validation-runs", "runs")
     ]
+
+
+def test_a_run_on_other_data_has_a_folder_of_its_own(make_tiny):
+    def load(split, offline=None):
+        found = load_mnist(split, offline=True)
+        return replace(found, labels=found.labels.flip(0))
+
+    usual = tiny_run(make_tiny("rts-mnist/cnn", ONE_EPOCH)).folder
+    other = tiny_run(make_tiny("rts-mnist/cnn", ONE_EPOCH, load=load)).folder  # and no checkpoint of another run
+    assert usual != other and usual.parent == other.parent
 
 
 def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, monkeypatch):

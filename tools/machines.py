@@ -12,6 +12,7 @@ import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 PRETEND = ROOT / "tools" / "pretend"  # its sitecustomize.py does the arithmetic
@@ -58,7 +59,9 @@ def test(name: str, arguments: list[str]) -> bool:
     started = time.monotonic()
     surroundings = {**os.environ, **MACHINES[name]}
     surroundings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PRETEND), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run([sys.executable, "-m", "pytest", *arguments], env=surroundings, cwd=ROOT)
+    with TemporaryDirectory() as data:  # nothing trained yet: what another machine has trained would be gone on with
+        surroundings["STN_COURSE_DATA"] = data
+        done = subprocess.run([sys.executable, "-m", "pytest", *arguments], env=surroundings, cwd=ROOT)
     passed = done.returncode == 0
     took = time.monotonic() - started
     print(f"--- as on another machine: {name}: {'passed' if passed else 'failed'} in {took:.0f} s", flush=True)

@@ -121,9 +121,6 @@ def run(
         raise ValueError(f"expected output as the name of a folder, got {output!r}")
     if validate and every_epoch:
         raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
-    kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
-    folder = Path(output) if output is not None else runs_folder() / kind / name / f"{recipe}-{profile}-{seed}"
-
     train = experiment.load("train", offline=size.offline)
     if validate:
         kept = len(train) - min(HELD_OUT, len(train) // 10)
@@ -132,6 +129,9 @@ def run(
         test = experiment.load("test", offline=size.offline)[: size.test_images]
     train, scored_on = train[: size.train_images], experiment.task(test)
 
+    kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
+    usual = runs_folder() / kind / name / f"{recipe}-{profile}-{seed}-{train.digest[:4]}"  # nor are other data's
+    folder = usual if output is None else Path(output)
     check_writable(folder, f"training {name}")
     with (
         lock(folder, f"training {name} in {folder}"),
