@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -147,12 +147,17 @@ def server(command: list[str], folder: Path, home: Path, environment: dict[str, 
             process.wait()
 
 
-@contextmanager
-def chromium(width: int = 1280, height: int = 1000) -> Iterator:
-    """A browser context of Playwright's, with nothing in it yet."""
-    from playwright.sync_api import sync_playwright
+def playwright_of_its_own():
+    """Playwright, as a context manager."""
+    from playwright.sync_api import sync_playwright  # here, because not everybody has it
 
-    with sync_playwright() as playwright:
+    return sync_playwright()
+
+
+@contextmanager
+def chromium(width: int = 1280, height: int = 1000, playwright=None) -> Iterator:
+    """A browser context of Playwright's, with nothing in it yet; a process can have only one Playwright at a time."""
+    with playwright_of_its_own() if playwright is None else nullcontext(playwright) as playwright:
         browser = playwright.chromium.launch(executable_path=program(), args=CHROMIUM_OPTIONS)
         try:
             context = browser.new_context(viewport={"width": width, "height": height})

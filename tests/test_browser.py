@@ -22,13 +22,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def playwright():
+    with browser.playwright_of_its_own() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, playwright):
     """One JupyterLab and one page for all tests, with copies of the notebooks in its folder."""
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
     for path in [*NOTEBOOKS, *stamp.ROOT.glob("notebooks/*.png")]:
         shutil.copy(path, folder)
     nbformat.write(notebook_of(EXAMPLES), folder / "explorers.ipynb")
-    with browser.jupyterlab(folder, home) as url, browser.chromium() as context:
+    with browser.jupyterlab(folder, home) as url, browser.chromium(playwright=playwright) as context:
         yield browser.Lab(context, url)
 
 
@@ -120,7 +126,7 @@ def test_every_notebook_runs_from_top_to_bottom_and_complains_of_nothing(lab, pa
         lab.close()
 
 
-def test_the_lab_starts_beside_another_server_opens_the_first_notebook_and_asks_nothing(tmp_path):
+def test_the_lab_starts_beside_another_server_opens_the_first_notebook_and_asks_nothing(tmp_path, playwright):
     course, home, opened = tmp_path / "course", tmp_path / "home", tmp_path / "opened"
     home.mkdir()
     shutil.copytree(stamp.ROOT / "notebooks", course / "notebooks")
@@ -137,7 +143,7 @@ def test_the_lab_starts_beside_another_server_opens_the_first_notebook_and_asks_
         command = ["stn_course", "lab", f"--port={port}"]
         with (
             browser.server(command, course, home, {"BROWSER": f"{screen} %s"}) as started,
-            browser.chromium() as context,
+            browser.chromium(playwright=playwright) as context,
         ):
             log = (home / browser.LOG).read_text()
             assert started["port"] != port and started["hostname"] == "localhost" and started["token"]
