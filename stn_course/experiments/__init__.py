@@ -5,7 +5,7 @@ once, at the end, with the very weights it saves (float16), and writes one recor
 """
 
 from stn_course.experiments.catalogue import EXPERIMENTS, find, ten_digits
-from stn_course.experiments.hardware import Precision, faster_precision, find_device, hardware_name, native_bfloat16
+from stn_course.experiments.hardware import Precision, faster_precision, find_device, hardware_name
 from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
 from stn_course.experiments.results import (
     comparison_table,
@@ -35,7 +35,6 @@ __all__ = [
     "load_pretrained",
     "load_record",
     "load_weights",
-    "native_bfloat16",
     "profile_name",
     "records",
     "results_table",
