@@ -12,9 +12,9 @@ import time
 import torch
 from published_loop import loader
 
+from stn_course.allocator import reuse_freed_memory
 from stn_course.data import Batches, load_mnist
 from stn_course.distortions import RTS
-from stn_course.memory import keep_freed_memory
 
 
 def images_per_second(batches) -> float:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    keep_freed_memory()
+    reuse_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data = load_mnist("train")[: arguments.images]
     generator = torch.Generator(device).manual_seed(0)

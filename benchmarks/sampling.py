@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_course.memory import keep_freed_memory
+from stn_course.allocator import reuse_freed_memory
 from stn_course.sampling import bilinear_sample
 from stn_course.spatial_transformer import SpatialTransformer
 from stn_course.transforms import Affine, Projective, Transform
@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
-    keep_freed_memory()
+    reuse_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}; milliseconds, medians")
     print(f"{'images':18}{'ours':>34}{'compared with':>34}{'ratio':>8}")

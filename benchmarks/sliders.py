@@ -27,7 +27,7 @@ import live  # noqa: E402
 FLOOR = """\
 from PIL import Image
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import webp
+from stn_course.drawing.panel import webp
 import ipywidgets
 
 class Floor(Explorer):

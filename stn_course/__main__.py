@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        from stn_course.memory import out_of_memory
+        from stn_course.out_of_memory import out_of_memory
 
         if not out_of_memory(error):
             raise
@@ -164,13 +164,13 @@ def _results(arguments: argparse.Namespace) -> int:
 
 def _progress(arguments: argparse.Namespace) -> int:
     from stn_course import exercises
-    from stn_course.exercises.notes import FILE, notes_file
+    from stn_course.places import PROGRESS_FILE, progress_file
 
     if arguments.folder and not Path(arguments.folder).is_dir():
         raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
-    path = Path(arguments.folder) / FILE if arguments.folder else notes_file()
+    path = Path(arguments.folder) / PROGRESS_FILE if arguments.folder else progress_file()
     if not arguments.folder and not path.exists():
-        path = Path("my-notebooks") / FILE  # where `make lab` has put the learner's
+        path = Path("my-notebooks") / PROGRESS_FILE  # where `make lab` has put the learner's
     exercises.progress(path=path)
     return 0
 

@@ -30,7 +30,8 @@ in pixels, between D = diag(W, H, 1) and its inverse:
 import torch
 from torch import Tensor
 
-from stn_course.transforms import Affine, Attention, Projective, Size, Transform, check_size, describe
+from stn_course.checks import Size, check_size, describe
+from stn_course.transforms import Affine, Attention, Projective, Transform
 
 _AFFINE_PARTS = ("rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y")
 _PARTS = {

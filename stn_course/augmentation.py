@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.transforms import describe
+from stn_course.checks import describe
 
 
 @dataclass(frozen=True)

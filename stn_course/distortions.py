@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stn_course.checks import Size, check_size, describe
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Size, check_size, describe
 
 
 class Pose(NamedTuple):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts it
+from stn_course import places
+
 ABANDONED = 3600  # seconds after which nobody is still at work on a temporary file
 
 
@@ -99,7 +100,7 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
     """
     path = Path(path).resolve()
     check_writable(path.parent, what)
-    if drive_folder() and path.is_relative_to(DRIVE.resolve()):
+    if places.drive_folder() and path.is_relative_to(places.DRIVE.resolve()):
         digest = hashlib.sha256(bytes(path)).hexdigest()[:16]
         guard = FileLock(Path(tempfile.gettempdir()) / f"stn-course-{digest}.lock")
     else:
@@ -130,11 +131,6 @@ def _can_lock(folder: Path) -> bool:
                 return True
         except Timeout:
             return False
-
-
-def drive_folder() -> Path | None:
-    """On Colab the course's folder in Google Drive, if that is mounted: it outlives the runtime. Else None."""
-    return DRIVE / "stn-course" if os.environ.get("COLAB_RELEASE_TAG") and DRIVE.is_dir() else None
 
 
 def save_tensors(state: object, path: str | os.PathLike) -> None:

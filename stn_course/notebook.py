@@ -9,11 +9,10 @@ import torch
 import torchvision
 
 import stn_course
+from stn_course.allocator import reuse_freed_memory
 from stn_course.data import load_mnist
 from stn_course.experiments import EXPERIMENTS, faster_precision, find_device, hardware_name, profile_name
-from stn_course.experiments.running import runs_folder
-from stn_course.files import drive_folder
-from stn_course.memory import keep_freed_memory
+from stn_course.places import drive_folder, runs_folder
 
 NETWORK = "rts-mnist/st-cnn"
 
@@ -38,7 +37,7 @@ def setup() -> None:
     takes = {"smoke": "seconds, on the digits that come with the package", "quick": "minutes", "full": "as published"}
     if profile not in takes:
         raise ValueError(f"expected STN_COURSE_PROFILE as one of {', '.join(takes)}, got {profile!r}")
-    keep_freed_memory()
+    reuse_freed_memory()
     with warnings.catch_warnings():  # the first import of pyplot on a machine builds its font cache and says so
         warnings.simplefilter("ignore")
         import matplotlib.pyplot  # noqa: F401

@@ -23,13 +23,8 @@ from torch import Tensor
 
 from stn_course.data import Normalise
 from stn_course.distortions import Pose
+from stn_course.palette import BASELINE, INK, SOURCE, TARGET
 from stn_course.transforms import Affine, Transform
-
-TARGET = "#0072B2"
-SOURCE = "#D55E00"
-GRADIENT = "#009E73"
-BASELINE = "#7F7F7F"
-INK = "#222222"
 
 STYLE = {
     "font.size": 11,

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.transforms import Size, describe, without_autocast
+from stn_course.checks import Size, describe
+from stn_course.transforms import without_autocast
 
 PADDING_MODES = ("zeros", "border", "reflection")
 FAR = 1e30  # normalised; what lies farther out counts as here, where in pixels too it is still a finite number
@@ -189,7 +190,7 @@ def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: b
         grid = grid.clamp(-FAR, FAR)
     points = to_pixels(grid, size, align_corners).unbind(-1)
 
-    def settle(coordinate: Tensor, n: int) -> Tensor:
+    def apply_padding(coordinate: Tensor, n: int) -> Tensor:
         if padding_mode == "zeros":
             return coordinate.clamp(-1.5, n + 0.5)  # there and farther out all neighbours are outside: the same zero
         if padding_mode == "reflection":
@@ -198,7 +199,7 @@ def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: b
         return torch.where(within, coordinate, coordinate.detach().clamp(0, n - 1))
 
     height, width = size
-    return settle(points[0], width), settle(points[1], height)
+    return apply_padding(points[0], width), apply_padding(points[1], height)
 
 
 def _reflect(coordinate: Tensor, n: int, align_corners: bool) -> Tensor:

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stn_course.checks import Size, describe
 from stn_course.sampling import FAR, check_sampling, in_one_dtype
-from stn_course.transforms import Affine, Size, Transform, describe, without_autocast
+from stn_course.transforms import Affine, Transform, without_autocast
 
 Sampler = Callable[..., Tensor]
 

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from stn_course.memory import FittingParts, advice_when_out_of_memory, keep_freed_memory
+from stn_course.allocator import reuse_freed_memory
+from stn_course.out_of_memory import SplitOnOutOfMemory, advice_when_out_of_memory
 
 LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
 
@@ -105,9 +106,9 @@ def fit(
         1.0
     """
     _check_arguments(model, train, validation, optimizer, clip)
-    keep_freed_memory()
+    reuse_freed_memory()
     history = History() if history is None else history  # an empty one is false
-    history.stopped, history.by_hand, fitting = None, False, FittingParts(model)
+    history.stopped, history.by_hand, fitting = None, False, SplitOnOutOfMemory(model)
     with _ending_in_evaluation_mode(model), advice_when_out_of_memory():
         for epoch in range(len(history) + 1, epochs + 1):
             good = copy.deepcopy(model.state_dict())
@@ -234,7 +235,7 @@ def evaluate(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Evaluat
         TypeError, ValueError: for a batch that `fit` would refuse, or if there is none in data.
     """
     modes = {module: module.training for module in model.modules()}
-    loss, right, seen, fitting = 0.0, 0, 0, FittingParts(model)
+    loss, right, seen, fitting = 0.0, 0, 0, SplitOnOutOfMemory(model)
     try:
         model.eval()
         with advice_when_out_of_memory():

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-Size = tuple[int, int]
+from stn_course.checks import Size, check_size, describe
 
 HORIZON = 1e-4
 """The smallest denominator of a projective transform; see `Projective`."""
@@ -249,35 +249,8 @@ class Projective(Transform):
         return source[..., :2] / torch.where(w.abs() < HORIZON, nearest_allowed, w)
 
 
-def check_size(size: Size) -> Size:
-    """(H, W) as two whole numbers of at least 1, or a ValueError that shows what came."""
-    try:
-        height, width = size
-        if int(height) == height >= 1 and int(width) == width >= 1:
-            return int(height), int(width)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise ValueError(f"expected size as (H, W), two whole numbers of at least 1, got {size!r}")
-
-
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """Inside, nothing is computed in a lower precision than it comes in."""
     if device.type == "meta":  # nothing is computed at all, and `torch.autocast` refuses it
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
-
-
-def describe(value: object) -> str:
-    """What came, in words, for error messages: shape, dtype and device of a tensor, else the type.
-
-    Example:
-        >>> describe(torch.zeros(2, 3))
-        'a tensor of shape (2, 3), float32, on cpu'
-        >>> describe([1, 2])
-        'a list'
-    """
-    if isinstance(value, Tensor):
-        dtype = str(value.dtype).removeprefix("torch.")
-        return f"a tensor of shape {tuple(value.shape)}, {dtype}, on {value.device}"
-    kind = type(value).__name__
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

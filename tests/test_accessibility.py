@@ -13,11 +13,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import ImageDraw
 
-from stn_course import plots
+from stn_course import palette, plots
 from stn_course.data import load_mnist
 from stn_course.distortions import RTS
+from stn_course.drawing import panel
 from stn_course.models import STCNN
-from stn_course.widgets import pictures
 
 SMALLEST = 11  # pixels of the screen
 COLUMN = 900  # pixels of the screen that a figure may count on; a wider one is shown smaller
@@ -42,13 +42,13 @@ def test_contrast_is_that_of_wcag():
 
 @pytest.mark.parametrize("name", ["TARGET", "SOURCE", "GRADIENT", "BASELINE", "INK"])
 def test_every_colour_that_means_something_is_seen_on_paper(name):
-    assert contrast(getattr(plots, name), pictures.PAPER) >= 3
+    assert contrast(getattr(palette, name), palette.PAPER) >= 3
 
 
 @pytest.fixture
 def words(monkeypatch):
     """The (size, colour, background) of all words that the widgets draw; the background None where it varies."""
-    found, panel_text, draw_text = [], pictures.Panel.text, ImageDraw.ImageDraw.text
+    found, panel_text, draw_text = [], panel.Panel.text, ImageDraw.ImageDraw.text
 
     def on_panel(self, point, text, colour, size, anchor="mm", halo=None):
         found.append((size, colour, halo))
@@ -56,13 +56,13 @@ def words(monkeypatch):
 
     def on_picture(self, xy, text, fill=None, font=None, *arguments, **options):
         if fill != 255:  # a mask, for a panel
-            found.append((font.size, fill, pictures.PAPER))
+            found.append((font.size, fill, palette.PAPER))
         return draw_text(self, xy, text, fill, font, *arguments, **options)
 
     for name in [name for name in sys.modules if name.startswith("stn_course.widgets.")]:
         for kept in vars(sys.modules[name]).values():  # what an earlier test has drawn is drawn again
             getattr(kept, "cache_clear", lambda: None)()
-    monkeypatch.setattr(pictures.Panel, "text", on_panel)
+    monkeypatch.setattr(panel.Panel, "text", on_panel)
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", on_picture)
     return found
 
@@ -75,7 +75,7 @@ def test_words_in_what_can_be_dragged_are_large_and_dark(name, words):
     assert words
     assert min(size for size, _, _ in words) >= SMALLEST
     for _, colour, background in words:  # on a panel dark words stand on paper, and bright ones on dark pixels
-        backgrounds = [background] if background else [pictures.PAPER, "black"]
+        backgrounds = [background] if background else [palette.PAPER, "black"]
         assert max(contrast(colour, each) for each in backgrounds) >= 4.5
 
 

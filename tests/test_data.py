@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_mnist import ALL_FILES, ARRAYS, CONTENT, FILES, ORIGINAL, small_mnist, with_small_originals
 
-from stn_course.data import SAMPLES, Batches, DataError, ImageData, Normalise, data_folder, load_mnist, mnist, published
+from stn_course.data import SAMPLES, Batches, DataError, ImageData, Normalise, load_mnist, mnist, source
+from stn_course.places import data_folder
 
 
 def permissions_hold() -> bool:
@@ -249,7 +250,7 @@ def test_what_another_process_brought_meanwhile_is_not_downloaded_again(folder, 
         write_originals(folder)
         yield
 
-    monkeypatch.setattr(published, "lock", wait)
+    monkeypatch.setattr(source, "lock", wait)
     assert_is_small_mnist(load_mnist("train"), "train")
     assert network.attempts == 0
 

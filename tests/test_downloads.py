@@ -18,7 +18,7 @@ import small_mnist
 import torch
 import torchvision
 
-from stn_course.data import load_cifar10, load_mnist, published
+from stn_course.data import load_cifar10, load_mnist, source
 
 
 def tar(contents: dict[str, bytes]) -> bytes:
@@ -178,7 +178,7 @@ def server(monkeypatch):
     monkeypatch.setattr(cifar, "train_list", [(name, files[name]) for name in small_cifar10.FILES["train"]])
     monkeypatch.setattr(cifar, "test_list", [(name, files[name]) for name in small_cifar10.FILES["test"]])
     monkeypatch.setattr(cifar, "meta", cifar.meta | {"md5": md5(small_cifar10.META)})
-    monkeypatch.setattr(published, "STALLED", 0.3)
+    monkeypatch.setattr(source, "STALLED", 0.3)
     yield server
     server.over.set()
     server.shutdown()
@@ -237,7 +237,7 @@ def test_without_a_network_nobody_waits_for_it_at_every_load(server, tmp_path, c
         assert not load(split, tmp_path).complete
     assert len(server.asked) == asked and capsys.readouterr().out == ""
     assert load("test", tmp_path / "elsewhere").complete  # another folder is another matter
-    monkeypatch.setattr(published, "ASK_AGAIN", 0)
+    monkeypatch.setattr(source, "ASK_AGAIN", 0)
     assert torch.equal(load("test", tmp_path).images, small("test").images)
 
 
@@ -289,7 +289,7 @@ def test_a_name_that_nobody_knows_is_asked_for_once(server, tmp_path, monkeypatc
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(published, "LOOKED_UP", 0.05)
+    monkeypatch.setattr(source, "LOOKED_UP", 0.05)
     load, _ = SETS[name]
     try:
         with pytest.raises(ConnectionError, match="the name 127.0.0.1 could not be looked up"):
@@ -305,7 +305,7 @@ def test_a_name_that_nobody_knows_is_asked_for_once(server, tmp_path, monkeypatc
 @each_set
 def test_where_nothing_comes_nothing_is_tried_for_long(server, tmp_path, monkeypatch, capsys, name):
     server.plays = silent
-    monkeypatch.setattr(published, "PATIENCE", 0)
+    monkeypatch.setattr(source, "PATIENCE", 0)
     with pytest.raises(ConnectionError):
         SETS[name][0]("test", tmp_path, offline=False)
     assert "trying again" not in capsys.readouterr().out

@@ -19,14 +19,14 @@ from stn_course import exercises
 from stn_course.__main__ import main
 from stn_course.algebra import compose, invert
 from stn_course.data import Normalise
-from stn_course.exercises import EXERCISES, Build, Question
-from stn_course.exercises.notes import note, read
+from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise
+from stn_course.exercises.progress_file import note, read
 from stn_course.sampling import bilinear_sample
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine, Projective
 
-BUILDS = [each for each in EXERCISES.values() if isinstance(each, Build)]
-QUESTIONS = [each for each in EXERCISES.values() if isinstance(each, Question)]
+BUILDS = [each for each in EXERCISES.values() if isinstance(each, FunctionExercise)]
+QUESTIONS = [each for each in EXERCISES.values() if isinstance(each, NumberExercise)]
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +141,7 @@ def test_a_usual_wrong_answer_is_told_its_mistake(exercise, function, message):
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda each: each.name)
 def test_at_least_three_mistakes_are_known(exercise):
     assert len(exercise.mistakes) >= 3
-    messages = exercise.mistakes.values() if isinstance(exercise, Question) else [m for _, m in exercise.mistakes]
+    messages = exercise.mistakes.values() if isinstance(exercise, NumberExercise) else [m for _, m in exercise.mistakes]
     assert len(set(messages)) == len(exercise.mistakes)
 
 
@@ -165,7 +165,7 @@ def raises_not_implemented(*arguments):
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda each: each.name)
 def test_what_was_not_attempted_is_not_wrong_and_leaves_no_trace(exercise, capsys, progress_file):
     answers = [None, ...]
-    if isinstance(exercise, Build):
+    if isinstance(exercise, FunctionExercise):
         answers += [lambda *arguments: None, raises_not_implemented, *filter(None, [exercise.given])]
     for answer in answers:
         exercise.check(answer)
@@ -553,7 +553,7 @@ def test_hints_come_one_by_one_and_end(capsys):
 def test_a_solution_can_be_read(exercise, capsys):
     exercise.solution()
     said = capsys.readouterr().out
-    if isinstance(exercise, Question):
+    if isinstance(exercise, NumberExercise):
         assert said == f"{exercise.answer}. {exercise.why}\n"
         return
     names = {

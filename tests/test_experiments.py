@@ -565,9 +565,7 @@ def test_the_record_of_a_gpu_says_whether_convolutions_are_rounded(undisturbed, 
     given, data = {"validate": False}, load_mnist("test", offline=True)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=switch):
         made = [
-            experiments.running._record(
-                given, data, data, Evaluation(0.1, 0.9), undisturbed.history, torch.device(kind)
-            )
+            experiments.runner._record(given, data, data, Evaluation(0.1, 0.9), undisturbed.history, torch.device(kind))
             for kind in ("cuda", "cpu")
         ]
     assert made[0]["tf32"] is tf32 and made[0]["hardware"] == "a GPU"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stn_course import files
+from stn_course import places
 from stn_course.files import atomic_write, check_writable, lock, md5
 
 OLD, NEW = b"what stood there before", b"what is written now"
@@ -287,7 +287,7 @@ def test_a_file_system_that_locks_nothing_is_told_at_once(tmp_path, monkeypatch,
 
 def test_no_lock_in_drive_outlives_its_runtime(tmp_path, monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
-    monkeypatch.setattr(files, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.setattr(places, "DRIVE", tmp_path / "MyDrive")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
     (tmp_path / "MyDrive").mkdir()
     (tmp_path / "disk").mkdir()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from stn_course import files
-from stn_course.data import data_folder, load_mnist
-from stn_course.exercises import notes
-from stn_course.experiments import running
+from stn_course import places
+from stn_course.data import load_mnist
+from stn_course.exercises import progress_file
 from stn_course.notebook import setup
+from stn_course.places import data_folder
 
 
 def test_it_says_versions_device_profile_and_data(capsys, monkeypatch):
@@ -73,7 +73,7 @@ def test_colab_without_a_gpu_says_how_to_get_one(capsys, monkeypatch):
 
 def test_colab_offers_drive_as_the_place_for_runs_and_uses_it_once_mounted(capsys, monkeypatch, tmp_path):
     drive = tmp_path / "MyDrive"
-    monkeypatch.setattr(files, "DRIVE", drive)
+    monkeypatch.setattr(places, "DRIVE", drive)
     monkeypatch.setenv("STN_COURSE_PROFILE", "smoke")
     monkeypatch.delenv("STN_COURSE_DATA", raising=False)
     monkeypatch.delenv("STN_COURSE_PROGRESS", raising=False)
@@ -83,19 +83,19 @@ def test_colab_offers_drive_as_the_place_for_runs_and_uses_it_once_mounted(capsy
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     setup()
     assert "drive.mount('/content/drive')" in capsys.readouterr().out
-    assert running.runs_folder() == data_folder()
-    assert notes.notes_file() == Path(notes.FILE)
+    assert places.runs_folder() == data_folder()
+    assert places.progress_file() == Path(places.PROGRESS_FILE)
     drive.mkdir()
     setup()
     said = capsys.readouterr().out
     assert "drive.mount" not in said and f"runs      {drive / 'stn-course'}" in said
-    assert running.runs_folder() == drive / "stn-course"
-    assert notes.notes_file() == drive / "stn-course" / notes.FILE
-    notes.note("grid", True, "right")
-    assert (drive / "stn-course" / notes.FILE).is_file() and notes.read()["grid"]["solved"]
+    assert places.runs_folder() == drive / "stn-course"
+    assert places.progress_file() == drive / "stn-course" / places.PROGRESS_FILE
+    progress_file.note("grid", True, "right")
+    assert (drive / "stn-course" / places.PROGRESS_FILE).is_file() and progress_file.read()["grid"]["solved"]
     monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
-    assert running.runs_folder() == tmp_path
+    assert places.runs_folder() == tmp_path
     monkeypatch.delenv("STN_COURSE_DATA")
     monkeypatch.delenv("COLAB_RELEASE_TAG")
-    assert running.runs_folder() == data_folder()
-    assert notes.notes_file() == Path(notes.FILE)
+    assert places.runs_folder() == data_folder()
+    assert places.progress_file() == Path(places.PROGRESS_FILE)

@@ -10,8 +10,9 @@ import pytest
 import stamp
 from nbformat import v4
 
-from stn_course.data import data_folder, load_mnist
+from stn_course.data import load_mnist
 from stn_course.exercises import EXERCISES
+from stn_course.places import data_folder
 
 NOTEBOOKS = sorted(stamp.ROOT.glob("notebooks/*.ipynb"))
 NAME = "made_up.ipynb"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from elsewhere import elsewhere
 
-from stn_course import plots
+from stn_course import palette, plots
 from stn_course.algebra import from_parts
 from stn_course.data import Normalise, load_mnist
 from stn_course.distortions import RTS
@@ -208,7 +208,7 @@ def test_learning_curves_are_grey_for_a_baseline_and_logarithmic_for_a_loss():
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
     figure = plots.learning_curves({"CNN": rows, "ST-CNN": rows[:1]})
     baseline, ours = figure.axes[0].lines
-    assert baseline.get_color() == plots.BASELINE and ours.get_color() == plots.TARGET
+    assert baseline.get_color() == palette.BASELINE and ours.get_color() == palette.TARGET
     assert list(baseline.get_ydata()) == [0.5, 0.25]
     assert figure.axes[0].get_yscale() == "log"
     assert figure.alt == "loss by epoch: CNN ends at 0.25, ST-CNN ends at 0.5"

@@ -209,7 +209,7 @@ def test_a_folder_that_is_removed_meanwhile_is_made_again(make_tiny, undisturbed
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no folder that nobody may write to")
 def test_where_nothing_can_be_written_nothing_is_trained(make_tiny, monkeypatch):
-    monkeypatch.setattr("stn_course.experiments.running.fit", None)
+    monkeypatch.setattr("stn_course.experiments.runner.fit", None)
     with pytest.raises(OSError, match="expected a folder that can be written for training .*, got /proc/mnist"):
         tiny_run(make_tiny(), output="/proc/mnist/st-cnn")  # made by the system; not even root may add to it
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stn_course.memory import ADVICE
+from stn_course.out_of_memory import ADVICE
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.training import LOOK_EVERY, Evaluation, History, evaluate, fit
 from stn_course.transforms import Affine

@@ -13,13 +13,13 @@ from PIL import Image
 from strategies import few, seeds, uniform
 
 from stn_course.algebra import from_parts
+from stn_course.drawing.descent import SIDE, TITLE, corner_pushes, outline_of
+from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Attention, Projective
 from stn_course.widgets import ThetaDescent
 from stn_course.widgets.descent import FIRST, OWN, PRESETS, RATES, STEPS
-from stn_course.widgets.descent_panels import SIDE, TITLE, corner_pushes, outline_of
-from stn_course.widgets.trajectory import SHARP_AFTER, Trajectory, blurred
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FAMILIES = [Affine(), Attention(), Projective()]

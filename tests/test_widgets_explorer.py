@@ -15,12 +15,12 @@ from PIL import Image
 from strategies import few, seeds, uniform
 
 from stn_course.algebra import compose, from_parts, part_names, to_parts
+from stn_course.drawing.panel import png
+from stn_course.drawing.planes import REACH_INPUT, SIZE
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Attention, Projective
 from stn_course.widgets import TransformationExplorer
 from stn_course.widgets.explorer import GAP, MARGIN, NONE_OF_THEM, OWN, TITLE
-from stn_course.widgets.pictures import png
-from stn_course.widgets.planes import REACH_INPUT, SIZE
 from stn_course.widgets.sliders import number_slider, on_a_step
 from stn_course.widgets.theta_text import MOST, read_theta, write_theta
 

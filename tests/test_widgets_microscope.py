@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from PIL import Image, ImageColor
 from strategies import paddings, seeds, uniform
 
-from stn_course.plots import GRADIENT, SOURCE, TARGET
+from stn_course.drawing.microscope import CELLS, GAP_SIDE, LENS, NEIGHBOURS, PATCH
+from stn_course.drawing.sampling_point import RING, padded, read_point
+from stn_course.palette import GRADIENT, SOURCE, TARGET
 from stn_course.sampling import to_normalised
 from stn_course.widgets import InterpolationMicroscope
 from stn_course.widgets.microscope import LOWER, MARGIN, RIGHT, SIZE, STROKE, TITLE
-from stn_course.widgets.microscope_plates import CELLS, GAP_SIDE, LENS, NEIGHBOURS, PATCH
-from stn_course.widgets.sampling_point import RING, padded, read_point
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

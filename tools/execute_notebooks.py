@@ -23,7 +23,8 @@ from nbformat import NotebookNode
 from notebook_rules import OUTPUT_RULES
 from stamp import ROOT
 
-from stn_course.data import data_folder, load_mnist
+from stn_course.data import load_mnist
+from stn_course.places import data_folder
 
 
 def require_real_data() -> None:

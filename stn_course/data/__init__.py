@@ -9,7 +9,7 @@ torchvision, and fall back on what the package carries: real digits for MNIST, s
 from stn_course.data.cifar10 import load_cifar10
 from stn_course.data.images import Batches, ImageData, Normalise
 from stn_course.data.mnist import SAMPLES, load_mnist
-from stn_course.data.published import SPLITS, DataError, data_folder
+from stn_course.data.source import SPLITS, DataError
 
 __all__ = [
     "SAMPLES",
@@ -18,7 +18,6 @@ __all__ = [
     "DataError",
     "ImageData",
     "Normalise",
-    "data_folder",
     "load_cifar10",
     "load_mnist",
 ]

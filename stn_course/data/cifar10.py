@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from stn_course.data.images import ImageData
-from stn_course.data.published import Published
 from stn_course.data.shapes import load_shapes
+from stn_course.data.source import DataSource
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -55,7 +55,7 @@ def _download(folder: Path) -> None:
     datasets.CIFAR10(folder, download=True)  # shows progress, checks the archive's MD5
 
 
-CIFAR10 = Published(
+CIFAR10 = DataSource(
     name="CIFAR-10",
     things="images",
     folder=Path("cifar-10-batches-py"),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from stn_course.data.images import ImageData
-from stn_course.data.published import Published
+from stn_course.data.source import DataSource
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "mnist.npz"
 
@@ -63,7 +63,7 @@ def _sample(split: str) -> ImageData:
     )
 
 
-MNIST = Published(
+MNIST = DataSource(
     name="MNIST",
     things="digits",
     folder=Path("MNIST", "raw"),

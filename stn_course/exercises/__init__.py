@@ -6,21 +6,21 @@ exercises.progress("01")
 """
 
 from stn_course.exercises.catalogue import EXERCISES, progress
-from stn_course.exercises.components import classify, head_size, localisation_head, transform_input
-from stn_course.exercises.crooked_digits import angle, shared, steady, straighten
-from stn_course.exercises.exercise import Build, Exercise, Question, Verdict
+from stn_course.exercises.cifar10 import channel_statistics, cut_out, mistakes_saved, thetas
+from stn_course.exercises.exercise import Exercise, FunctionExercise, NumberExercise, Verdict
 from stn_course.exercises.first_stn import black_outside, count_parameters, features, undo_normalise
 from stn_course.exercises.grading import Graded, grade
 from stn_course.exercises.interpolation import aligned, bilinear_at, bilinear_image, gradient_at, nearest_gradient
-from stn_course.exercises.photographs import channel_statistics, cut_out, mistakes_saved, thetas
+from stn_course.exercises.rts_mnist import angle, shared, steady, straighten
+from stn_course.exercises.spatial_transformer import classify, head_size, localisation_head, transform_input
 from stn_course.exercises.transformations import affine_grid, compose, projective_points, turn_about, zoom
 
 __all__ = [
     "EXERCISES",
-    "Build",
     "Exercise",
+    "FunctionExercise",
     "Graded",
-    "Question",
+    "NumberExercise",
     "Verdict",
     "affine_grid",
     "aligned",

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from stn_course.exercises import components, crooked_digits, first_stn, interpolation, photographs, transformations
+from stn_course.exercises import cifar10, first_stn, interpolation, rts_mnist, spatial_transformer, transformations
 from stn_course.exercises.exercise import Exercise
-from stn_course.exercises.notes import read
+from stn_course.exercises.progress_file import read
 
 EXERCISES: dict[str, Exercise] = {
     name: value
-    for module in (transformations, interpolation, components, first_stn, crooked_digits, photographs)
+    for module in (transformations, interpolation, spatial_transformer, first_stn, rts_mnist, cifar10)
     for name, value in vars(module).items()
     if isinstance(value, Exercise)
 }

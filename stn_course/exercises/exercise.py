@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stn_course.exercises.notes import note
-from stn_course.transforms import describe
+from stn_course.checks import describe
+from stn_course.exercises.progress_file import note
 
 TOLERANCE = 1e-4
 RIGHT, WRONG, ERROR, NOT_ATTEMPTED = "right", "wrong", "error", "not attempted"
@@ -77,7 +77,7 @@ class Exercise:
         return f"{self.name}: .hint(), .check(your answer), .solution()"
 
 
-class Question(Exercise):
+class NumberExercise(Exercise):
     """An exercise whose answer is a number.
 
     Args:
@@ -86,7 +86,7 @@ class Question(Exercise):
         mistakes: wrong answers, and what is said to each.
 
     Example:
-        >>> half = Question("half", "01", 0.5, "Yes.", {2: "The other way round."}, ("A hint.",))
+        >>> half = NumberExercise("half", "01", 0.5, "Yes.", {2: "The other way round."}, ("A hint.",))
         >>> half.evaluate(2)
         Verdict(status='wrong', message='The other way round.')
     """
@@ -125,7 +125,7 @@ class Question(Exercise):
         print(f"{self.answer}. {self.why}")
 
 
-class Build(Exercise):
+class FunctionExercise(Exercise):
     """An exercise whose answer is a function.
 
     Args:
@@ -137,7 +137,7 @@ class Build(Exercise):
         success: what is said to a right answer.
 
     Example:
-        >>> double = Build("double", "01", lambda x: 2 * x, lambda: [(1,), (3,)], ("x + x",), "Yes.")
+        >>> double = FunctionExercise("double", "01", lambda x: 2 * x, lambda: [(1,), (3,)], ("x + x",), "Yes.")
         >>> _ = double.mistake("that is the square")(lambda x: x**2)
         >>> double.evaluate(lambda number: number * number).message
         'that is the square'

@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from stn_course.exercises.exercise import Build, Question
+from stn_course.exercises.exercise import FunctionExercise, NumberExercise
 from stn_course.spatial_transformer import warp
 
-features = Question(
+features = NumberExercise(
     "features",
     "04",
     answer=160,
@@ -29,7 +29,7 @@ def _count_parameters(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-count_parameters = Build(
+count_parameters = FunctionExercise(
     "count_parameters",
     "04",
     _count_parameters,
@@ -67,7 +67,7 @@ def _undo_normalise(images, mean, std):
     return images * std + mean
 
 
-undo_normalise = Build(
+undo_normalise = FunctionExercise(
     "undo_normalise",
     "04",
     _undo_normalise,
@@ -119,7 +119,7 @@ def _black_outside(images, theta, mean, std):
     return (warp(images, theta) - mean) / std
 
 
-black_outside = Build(
+black_outside = FunctionExercise(
     "black_outside",
     "04",
     _black_outside,

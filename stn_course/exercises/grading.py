@@ -17,8 +17,8 @@ from pathlib import Path
 from stn_course.exercises import cells
 from stn_course.exercises.asked import NUMBERS, spoken_of
 from stn_course.exercises.catalogue import EXERCISES
-from stn_course.exercises.exercise import Question
-from stn_course.exercises.notes import parse
+from stn_course.exercises.exercise import NumberExercise
+from stn_course.exercises.progress_file import parse
 
 LARGEST_NOTEBOOK, LARGEST_REPORT = 200_000_000, 2_000_000  # bytes
 
@@ -226,7 +226,7 @@ def _text(path: Path, largest: int) -> str:
 def _as_the_check_says_it(name: str, entry: dict) -> dict:
     """An entry, unless it says that an exercise is solved in words that the check does not use."""
     exercise = EXERCISES[name]
-    praise = exercise.why if isinstance(exercise, Question) else exercise.success
+    praise = exercise.why if isinstance(exercise, NumberExercise) else exercise.success
     if entry["solved"] and entry["said"] != praise:
         return entry | {"solved": False, "said": f"noted as solved, but not by its check: {entry['said']}"}
     return entry

@@ -5,11 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stn_course.exercises.exercise import Build, Question
+from stn_course.exercises.exercise import FunctionExercise, NumberExercise
 from stn_course.sampling import bilinear_sample, nearest_sample
 from stn_course.transforms import Affine
 
-nearest_gradient = Question(
+nearest_gradient = NumberExercise(
     "nearest_gradient",
     "02",
     answer=0,
@@ -57,7 +57,7 @@ def _points() -> list[tuple]:
     return [(_image(), x, y) for x, y in (*inside, *over_each_edge)]
 
 
-bilinear_at = Build(
+bilinear_at = FunctionExercise(
     "bilinear_at",
     "02",
     _bilinear_at,
@@ -160,7 +160,7 @@ def _bilinear_image(images, grid):
     return sampled
 
 
-bilinear_image = Build(
+bilinear_image = FunctionExercise(
     "bilinear_image",
     "02",
     _bilinear_image,
@@ -221,7 +221,7 @@ def _gradient_at(image, x, y):
     return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
 
 
-gradient_at = Build(
+gradient_at = FunctionExercise(
     "gradient_at",
     "02",
     _gradient_at,
@@ -272,7 +272,7 @@ def _aligned(images, theta):
     return F.grid_sample(images, grid, align_corners=False)
 
 
-aligned = Build(
+aligned = FunctionExercise(
     "aligned",
     "02",
     _aligned,

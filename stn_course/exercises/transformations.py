@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from stn_course.exercises.exercise import Build, Question
+from stn_course.exercises.exercise import FunctionExercise, NumberExercise
 from stn_course.transforms import Affine, Projective, regular_grid
 
-zoom = Question(
+zoom = NumberExercise(
     "zoom",
     "01",
     answer=2,
@@ -33,7 +33,7 @@ def _affine_grid(theta, size):
     return torch.einsum("bij,hwj->bhwi", theta.reshape(-1, 2, 3), target)  # (B, H, W, 2)
 
 
-affine_grid = Build(
+affine_grid = FunctionExercise(
     "affine_grid",
     "01",
     _affine_grid,
@@ -101,7 +101,7 @@ def _compose(first, then):
     return (first @ then)[:2].flatten()
 
 
-compose = Build(
+compose = FunctionExercise(
     "compose",
     "01",
     _compose,
@@ -153,7 +153,7 @@ def _turn_about(degrees, centre):
     return torch.tensor([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y])
 
 
-turn_about = Build(
+turn_about = FunctionExercise(
     "turn_about",
     "01",
     _turn_about,
@@ -205,7 +205,7 @@ def _projective_points(theta, points):
     return moved[:, :2] / moved[:, 2:]
 
 
-projective_points = Build(
+projective_points = FunctionExercise(
     "projective_points",
     "01",
     _projective_points,

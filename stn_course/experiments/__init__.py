@@ -16,7 +16,7 @@ from stn_course.experiments.results import (
     results_table,
     write_results,
 )
-from stn_course.experiments.running import Result, profile_name, run
+from stn_course.experiments.runner import Result, profile_name, run
 
 __all__ = [
     "EXPERIMENTS",

@@ -15,11 +15,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from stn_course.data import Batches, data_folder
+from stn_course.allocator import reuse_freed_memory
+from stn_course.data import Batches
 from stn_course.experiments.catalogue import find
 from stn_course.experiments.recipes import Experiment, Recipe
 from stn_course.files import atomic_write
-from stn_course.memory import keep_freed_memory, out_of_memory
+from stn_course.out_of_memory import out_of_memory
+from stn_course.places import data_folder
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 FILE = "precision.json"
@@ -128,7 +130,7 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
 
     The two take turns, and the shortest time of each counts. PyTorch's random state is left as it was.
     """
-    keep_freed_memory()
+    reuse_freed_memory()
     cuda = device.type == "cuda"
     size = recipe.batch_size if cuda else min(recipe.batch_size, ON_A_CPU)
     with torch.random.fork_rng([device] if cuda else []):

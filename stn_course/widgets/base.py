@@ -9,7 +9,7 @@ import ipywidgets
 from IPython import get_ipython
 from PIL import Image
 
-from stn_course.widgets.pictures import webp
+from stn_course.drawing.panel import webp
 from stn_course.widgets.sliders import on_a_step
 
 KEPT = 64  # pictures, some 50 kB each

@@ -16,15 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 from stn_course.algebra import from_parts, part_names
+from stn_course.checks import describe
 from stn_course.data import load_mnist
 from stn_course.distortions import RTS, Pose
+from stn_course.drawing.descent import input_panel, loss_panel, outline_of, output_panel
+from stn_course.drawing.panel import Still, below, beside
+from stn_course.drawing.trajectory import SAMPLERS, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import grid_sample, warp
-from stn_course.transforms import Affine, Attention, Transform, describe
+from stn_course.transforms import Affine, Attention, Transform
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.descent_panels import input_panel, loss_panel, outline_of, output_panel
-from stn_course.widgets.pictures import Still, below, beside
-from stn_course.widgets.trajectory import SAMPLERS, Trajectory, blurred
 
 STEPS = 120
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -5,11 +5,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.plots import INK, SOURCE, TARGET, target_border
+from stn_course.checks import Size
+from stn_course.drawing.panel import Still, aspect, below, font, to_picture
+from stn_course.palette import INK, SOURCE, TARGET
+from stn_course.plots import target_border
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Size, Transform
+from stn_course.transforms import Affine, Transform
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import Still, aspect, below, font, to_picture
 
 TILE = 96
 GAP = 10

@@ -10,15 +10,17 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stn_course.algebra import from_parts, invert, part_names, to_parts
-from stn_course.plots import INK, height_to_width
+from stn_course.checks import Size, describe
+from stn_course.drawing.panel import Still, below, font
+from stn_course.drawing.planes import SIZE, Planes
+from stn_course.drawing.sample_images import digit, read_image, test_card, uploaded_file
+from stn_course.palette import INK, PAPER, QUIET
+from stn_course.plots import height_to_width
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Size, Transform, describe
+from stn_course.transforms import Affine, Transform
 from stn_course.widgets.base import Explorer, one_further
-from stn_course.widgets.images import digit, read_image, test_card, uploaded_file
-from stn_course.widgets.pictures import PAPER, QUIET, Still, below, font
-from stn_course.widgets.planes import SIZE, Planes
 from stn_course.widgets.presets import presets
-from stn_course.widgets.sliders import number_slider, on_a_step, takes
+from stn_course.widgets.sliders import number_slider, on_a_step, take_over
 from stn_course.widgets.theta_text import DECIMALS, checked_theta, matrix_html, read_theta, write_theta
 
 GAP, MARGIN, TITLE, NOTE = 16, 8, 26, 24  # of the picture, in pixels
@@ -241,11 +243,11 @@ class TransformationExplorer(Explorer):
         try:
             if control in self.theta_sliders:
                 index = self.theta_sliders.index(control)
-                if takes(control, theta, index):
+                if take_over(control, theta, index):
                     self._show(theta, ahead=lambda: _moved_once_more(theta, index, change))
             elif control in self.part_sliders:
                 index, parts = self.part_sliders.index(control), list(self.parts)
-                if takes(control, parts, index):
+                if take_over(control, parts, index):
                     self._show(
                         self._from_parts(parts),
                         parts,

@@ -12,13 +12,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.plots import GRADIENT, INK
+from stn_course.checks import describe
+from stn_course.drawing import microscope as plates
+from stn_course.drawing.panel import Still, below, font
+from stn_course.drawing.sampling_point import SAMPLERS, Reading, read_point
+from stn_course.palette import GRADIENT, INK, PAPER
 from stn_course.sampling import PADDING_MODES, to_normalised
-from stn_course.transforms import describe
-from stn_course.widgets import microscope_plates as plates
 from stn_course.widgets.base import Explorer
-from stn_course.widgets.pictures import PAPER, Still, below, font
-from stn_course.widgets.sampling_point import SAMPLERS, Reading, read_point
 
 SIDES = (2, 10)
 OUTSIDE = 1.5  # in pixels from the outermost centres: how far out the point can go

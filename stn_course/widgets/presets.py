@@ -3,7 +3,8 @@
 import torch
 
 from stn_course.algebra import from_parts, part_names, to_parts
-from stn_course.transforms import Attention, Size, Transform
+from stn_course.checks import Size
+from stn_course.transforms import Attention, Transform
 from stn_course.widgets.theta_text import checked_theta
 
 _CROPS = {  # name → the parts that differ from the identity's

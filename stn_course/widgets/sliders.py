@@ -39,7 +39,7 @@ def on_a_step(value: float, slider: ipywidgets.FloatSlider) -> float:
     return min(max(place * span / 100 + slider.min, slider.min), slider.max)
 
 
-def takes(slider: ipywidgets.FloatSlider, numbers: list[float], index: int) -> bool:
+def take_over(slider: ipywidgets.FloatSlider, numbers: list[float], index: int) -> bool:
     """Take over the number of a slider that was moved; one that still stands on its step was only rounded."""
     if math.isfinite(slider.value) and on_a_step(numbers[index], slider) == on_a_step(slider.value, slider):
         return False

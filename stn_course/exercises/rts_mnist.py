@@ -9,7 +9,7 @@ from torch import nn
 
 from stn_course.algebra import compose
 from stn_course.data import load_mnist
-from stn_course.exercises.exercise import Build
+from stn_course.exercises.exercise import FunctionExercise
 from stn_course.models import STNetwork
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.training import fit
@@ -23,7 +23,7 @@ def _straighten(theta):
     return torch.linalg.inv(matrix)[:2].flatten()
 
 
-straighten = Build(
+straighten = FunctionExercise(
     "straighten",
     "05",
     _straighten,
@@ -88,7 +88,7 @@ def _turns() -> list[tuple]:
     return made
 
 
-angle = Build(
+angle = FunctionExercise(
     "angle",
     "05",
     _angle,
@@ -162,7 +162,7 @@ def _splits() -> list[tuple]:
     ]
 
 
-shared = Build(
+shared = FunctionExercise(
     "shared",
     "05",
     _shared,
@@ -277,7 +277,7 @@ def _length(parameters: list) -> float:
     return float(torch.cat([each.flatten() for each in parameters]).norm())
 
 
-steady = Build(
+steady = FunctionExercise(
     "steady",
     "05",
     _two_paces,

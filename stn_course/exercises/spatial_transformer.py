@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from stn_course.exercises.exercise import Build, Question
+from stn_course.exercises.exercise import FunctionExercise, NumberExercise
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine
 
-head_size = Question(
+head_size = NumberExercise(
     "head_size",
     "03",
     answer=264,
@@ -50,7 +50,7 @@ def _observe_head(layer, in_features):
     }
 
 
-localisation_head = Build(
+localisation_head = FunctionExercise(
     "localisation_head",
     "03",
     _localisation_head,
@@ -156,7 +156,7 @@ def _observe_transformer(result, images, localisation):
     return {"the transformed images": result, "the gradient that reaches the localisation network": reached}
 
 
-transform_input = Build(
+transform_input = FunctionExercise(
     "transform_input",
     "03",
     _transform_input,
@@ -221,7 +221,7 @@ def _observe_classified(result, images, transformer, classifier):
     return {"the classifier's answer": result, "the gradient that reaches the transformer": reached}
 
 
-classify = Build(
+classify = FunctionExercise(
     "classify",
     "03",
     _classify,

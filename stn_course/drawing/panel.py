@@ -1,7 +1,7 @@
 """Pictures composed as arrays: panels with coordinates, lines and points and text on them, and the file of it all.
 
-The drawing is Pillow's. A panel is drawn at twice its size and then halved, which makes slanted lines smooth. The
-colours mean what they mean in `plots`.
+The drawing is Pillow's. A panel is drawn at twice its size and then halved, which makes slanted lines smooth. `palette`
+has the colours.
 """
 
 import copy
@@ -18,13 +18,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from stn_course.plots import INK
+from stn_course.palette import INK, PAPER
 
-PAPER = "white"
-OUTSIDE = "#E9E9E9"
-"""What lies around an image: there are no pixels there."""
-FAINT = "#9A9A9A"  # of lines
-QUIET = "#666666"  # of words, which have to be read
 SMOOTH = 2
 FAR = 1e4  # in pixels: lines are clipped there, long before Pillow's whole numbers run over
 

@@ -19,6 +19,7 @@ import torch
 
 from stn_course.data.images import DIGITS, ImageData
 from stn_course.files import lock, md5
+from stn_course.places import data_folder
 
 SPLITS = ("train", "test")
 STALLED = 10  # seconds without a byte after which a connection is given up
@@ -33,7 +34,7 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
-class Published:
+class DataSource:
     """What makes a data set this one and no other, and how its files are read.
 
     Each of `files`, `digests` and `length` has an entry for every split.
@@ -228,14 +229,6 @@ def _impatience() -> Iterator[Names]:
     finally:
         socket.getaddrinfo = look_up
         socket.setdefaulttimeout(before)
-
-
-def data_folder() -> Path:
-    """Where data sets are looked for and downloaded to: STN_COURSE_DATA, else a folder in the user's cache."""
-    if named := os.environ.get("STN_COURSE_DATA"):
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "stn-course"
 
 
 def _check_folder(root: str | os.PathLike | None) -> Path:

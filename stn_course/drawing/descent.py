@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stn_course.plots import BASELINE, GRADIENT, INK, SOURCE, TARGET, target_border
+from stn_course.drawing.panel import Panel, aspect, below, font
+from stn_course.palette import BASELINE, GRADIENT, INK, OUTSIDE, QUIET, SOURCE, TARGET
+from stn_course.plots import target_border
 from stn_course.transforms import Transform
-from stn_course.widgets.pictures import OUTSIDE, QUIET, Panel, aspect, below, font
 
 SIDE = 294  # seven pixels of the screen for each of 42
 TITLE, CAPTION = 30, 28

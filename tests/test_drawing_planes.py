@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few, seeds, uniform
 
-from stn_course.widgets.planes import BORDER, clipped, grid_lines, line_through
+from stn_course.drawing.planes import BORDER, clipped, grid_lines, line_through
 
 
 @few

@@ -4,14 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from stn_course.files import atomic_write, drive_folder, lock
-
-FILE = "stn_course_progress.json"
-
-
-def notes_file() -> Path:
-    """The file that STN_COURSE_PROGRESS names, else one in `drive_folder()`, else one in the working folder."""
-    return Path(os.environ.get("STN_COURSE_PROGRESS") or (drive_folder() or Path()) / FILE)
+from stn_course.files import atomic_write, lock
+from stn_course.places import progress_file
 
 
 def parse(text: str) -> dict[str, dict]:
@@ -41,7 +35,7 @@ def read(path: Path | None = None) -> dict[str, dict]:
     Raises:
         OSError: if it can be neither read nor put aside.
     """
-    path = notes_file() if path is None else path
+    path = progress_file() if path is None else path
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,7 +54,7 @@ def read(path: Path | None = None) -> dict[str, dict]:
 
 def note(name: str, solved: bool, said: str) -> None:
     """Add a try. What was solved once stays solved. Where nothing can be written, that is said, and nothing raised."""
-    path = notes_file()
+    path = progress_file()
     try:
         with lock(path, f"noting progress in {path}", timeout=10):
             known = read(path)

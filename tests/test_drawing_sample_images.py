@@ -1,4 +1,4 @@
-"""`widgets.images`: what the learner looks at, and what becomes of a file of their own."""
+"""`drawing.sample_images`: what the learner looks at, and what becomes of a file of their own."""
 
 import io
 import itertools
@@ -13,8 +13,8 @@ from PIL import Image
 from strategies import few
 
 from stn_course.data import load_mnist
-from stn_course.widgets import images
-from stn_course.widgets.images import digit, read_image, test_card
+from stn_course.drawing import sample_images
+from stn_course.drawing.sample_images import digit, read_image, test_card
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **more) -> bytes:
@@ -179,6 +179,6 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(side, mo
     bomb = header[:16] + size + header[24:]
     crc = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
     bomb = bomb[:29] + crc + bomb[33:]
-    monkeypatch.setattr(images, "_on_paper", lambda image: pytest.fail("it was decoded"))
+    monkeypatch.setattr(sample_images, "_on_paper", lambda image: pytest.fail("it was decoded"))
     with pytest.raises(ValueError, match="at most 50 megapixels, got more in bomb.png"):
         read_image(bomb, "bomb.png")

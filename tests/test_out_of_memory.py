@@ -1,72 +1,10 @@
-"""The allocator's settings: made in a process of their own, where they can change no other test."""
-
-import ctypes
-import subprocess
-import sys
+"""A GPU whose memory is short: what is said, and how a batch is split."""
 
 import pytest
 import torch
 from torch import nn
 
-from stn_course.memory import ADVICE, FittingParts, advice_when_out_of_memory, keep_freed_memory
-
-
-def test_telling_it_twice_changes_nothing():
-    script = """
-import platform, sys
-from stn_course.memory import keep_freed_memory
-before = sorted(bytearray(2**24))[-1]
-told = keep_freed_memory(), keep_freed_memory()
-blocks = [bytearray([i]) * 2**21 for i in range(8)]
-assert all(block[0] == block[-1] == i for i, block in enumerate(blocks))
-glibc = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
-assert told == (glibc, glibc), told
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
-
-
-def test_where_there_is_no_glibc_nothing_is_done(monkeypatch):
-    def no_library(name):
-        raise AssertionError("the C library was asked for")
-
-    monkeypatch.setattr(ctypes, "CDLL", no_library)
-    for platform in ("darwin", "win32"):
-        monkeypatch.setattr(sys, "platform", platform)
-        assert keep_freed_memory() is False
-
-
-@pytest.mark.parametrize("error", [OSError, AttributeError])
-def test_another_c_library(monkeypatch, error):
-    def other_library(name):
-        raise error("no mallopt here")
-
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", other_library)
-    assert keep_freed_memory() is False
-
-
-def test_what_the_c_library_is_told(monkeypatch):
-    class Library:
-        @staticmethod
-        def mallopt(parameter, value):
-            told[parameter] = value
-            return answer
-
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library)
-    for answer in (1, 0):
-        told = {}
-        assert keep_freed_memory() is bool(answer)
-    assert told.get(-4) == 0  # M_MMAP_MAX: no array is mapped on its own, to be unmapped when it is freed
-    answer, told = 1, {}
-    keep_freed_memory()
-    assert set(told) == {-1, -2, -4}
-    assert told[-1] >= 2**30  # M_TRIM_THRESHOLD: how much may lie free
-    assert 0 < told[-2] < 2**30  # M_TOP_PAD: how much is fetched at a time
-
-
-# A GPU whose memory is short
-
+from stn_course.out_of_memory import ADVICE, SplitOnOutOfMemory, advice_when_out_of_memory
 
 FULL = {  # as PyTorch says it of its own memory, and of what other libraries take
     "allocator": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB."),
@@ -93,7 +31,7 @@ def room_for(n, error=FULL["allocator"]):
     [(128, [128]), (127, [64, 64]), (40, [32] * 4), (1, [1] * 128)],
 )
 def test_a_batch_is_halved_until_it_fits(n, expected, capsys):
-    assert FittingParts(nn.Identity())(room_for(n), torch.zeros(128, 1)) == expected
+    assert SplitOnOutOfMemory(nn.Identity())(room_for(n), torch.zeros(128, 1)) == expected
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(expected).bit_length() - 1
     assert not said or said[-1] == (
@@ -103,7 +41,7 @@ def test_a_batch_is_halved_until_it_fits(n, expected, capsys):
 
 @pytest.mark.parametrize("error", FULL.values(), ids=FULL)
 def test_it_does_not_matter_who_found_no_memory(error, capsys):
-    assert FittingParts(nn.Identity())(room_for(32, error), torch.zeros(64, 1)) == [32, 32]
+    assert SplitOnOutOfMemory(nn.Identity())(room_for(32, error), torch.zeros(64, 1)) == [32, 32]
     assert "do not fit" in capsys.readouterr().out
     with pytest.raises(type(error)) as raised, advice_when_out_of_memory():
         raise type(error)(*error.args)
@@ -119,7 +57,7 @@ def test_other_errors_get_no_advice(error):
 
 def test_advice_is_given_once():
     with pytest.raises(torch.OutOfMemoryError) as raised, advice_when_out_of_memory(), advice_when_out_of_memory():
-        FittingParts(nn.Identity())(room_for(0), torch.zeros(2, 1))
+        SplitOnOutOfMemory(nn.Identity())(room_for(0), torch.zeros(2, 1))
     (note,) = raised.value.__notes__
     assert note.startswith("Not even a single image fits.") and note.endswith(ADVICE)
 
@@ -127,15 +65,15 @@ def test_advice_is_given_once():
 def test_a_batch_is_left_whole_where_its_statistics_are_part_of_the_training(capsys):
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     with pytest.raises(torch.OutOfMemoryError) as raised:
-        FittingParts(model)(room_for(32), torch.zeros(64, 1))
+        SplitOnOutOfMemory(model)(room_for(32), torch.zeros(64, 1))
     (note,) = raised.value.__notes__
     assert "64 images at once do not fit" in note and "batch normalisation" in note and note.endswith(ADVICE)
     assert capsys.readouterr().out == ""
-    assert FittingParts(model.eval())(room_for(32), torch.zeros(64, 1)) == [32, 32]  # each image for itself
+    assert SplitOnOutOfMemory(model.eval())(room_for(32), torch.zeros(64, 1)) == [32, 32]  # each image for itself
 
 
 def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
-    fitting = FittingParts(nn.Identity())
+    fitting = SplitOnOutOfMemory(nn.Identity())
     assert fitting(room_for(30), torch.zeros(100, 1), 5) == [30, 30, 30, 30]
     assert capsys.readouterr().out
     assert fitting(room_for(100), torch.zeros(100, 1)) == [25] * 4
@@ -144,7 +82,7 @@ def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
 
 def test_where_not_even_one_fits_the_error_says_so():
     with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory") as error:
-        FittingParts(nn.Identity())(room_for(0), torch.zeros(5, 1))
+        SplitOnOutOfMemory(nn.Identity())(room_for(0), torch.zeros(5, 1))
     assert "Not even a single image fits" in error.value.__notes__[0]
 
 
@@ -153,7 +91,7 @@ def test_other_errors_are_not_kept_back():
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        FittingParts(nn.Identity())(work, torch.zeros(5, 1))
+        SplitOnOutOfMemory(nn.Identity())(work, torch.zeros(5, 1))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -162,7 +100,7 @@ def test_a_gpu_that_is_really_full():
     share = (torch.cuda.memory_allocated() + 2**28) / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(share)
     try:
-        fitting = FittingParts(nn.Identity())
+        fitting = SplitOnOutOfMemory(nn.Identity())
         total = fitting(lambda parts, x: sum((part * 2 + 1).sum().item() for part in x.chunk(parts)), images)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -11,9 +11,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.plots import GRADIENT, INK, SOURCE, TARGET
-from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, QUIET, Panel, font, to_picture
-from stn_course.widgets.sampling_point import RING, Reading, padded
+from stn_course.drawing.panel import Panel, font, to_picture
+from stn_course.drawing.sampling_point import RING, Reading, padded
+from stn_course.palette import FAINT, GRADIENT, INK, OUTSIDE, PAPER, QUIET, SOURCE, TARGET
 
 NEIGHBOURS = {(0, 0): "#E69F00", (1, 0): "#56B4E9", (0, 1): "#CC79A7", (1, 1): "#F0E442"}
 """The upper left, upper right, lower left and lower right neighbour: what is left of the Okabe–Ito palette."""

@@ -1,40 +1,18 @@
-"""The memory that training needs: kept when it was freed, and made do with when it is short.
-
-A training step frees its large arrays and asks for the same ones again a moment later. On Linux the C library returns
-each of them to the system and gets new pages, which the kernel has to clear one by one: on the course's networks that
-costs as much time as the arithmetic. `keep_freed_memory` asks the C library to hold on to them.
-"""
+"""When a GPU's memory is full: say what to do, and split a batch that does not fit."""
 
 import contextlib
-import ctypes
-import sys
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 # How libraries that take memory without PyTorch say that there was none: as an ordinary RuntimeError.
 NO_MEMORY = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 ADVICE = (
     "The GPU's memory is full. Shut down other notebooks that hold some of it, or restart this kernel; then call the "
     'same again. Else take a smaller batch, or the CPU (device="cpu").'
 )
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to reuse freed memory; whether it was told. Elsewhere nothing is done, and need be.
-
-    Calling it again changes nothing. Results are the same to the last bit; only the time differs.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library, such as musl
-        return False
-    return all((mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**27)))
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -64,7 +42,7 @@ def advice_when_out_of_memory() -> Iterator[None]:
         raise
 
 
-class FittingParts:
+class SplitOnOutOfMemory:
     """Calls some work on a batch, in as many parts as a GPU's memory makes necessary; how many is remembered.
 
     Batches are left whole where that would change what is computed: in training with batch normalisation, whose
@@ -74,7 +52,7 @@ class FittingParts:
         model: what the work is done with.
 
     Example:
-        >>> fitting = FittingParts(nn.Identity())
+        >>> fitting = SplitOnOutOfMemory(nn.Identity())
         >>> fitting(lambda parts, images: [len(part) for part in images.chunk(parts)], torch.zeros(8, 1, 2, 2))
         [8]
     """

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint, saved_fingerprint
-from stn_course.data import Batches, ImageData, data_folder
+from stn_course.data import Batches, ImageData
 from stn_course.experiments.catalogue import choose, find
 from stn_course.experiments.hardware import (
     PRECISIONS,
@@ -26,9 +26,10 @@ from stn_course.experiments.hardware import (
     hardware_name,
     native_bfloat16,
 )
-from stn_course.files import atomic_write, check_writable, drive_folder, lock, save_tensors
-from stn_course.memory import advice_when_out_of_memory
+from stn_course.files import atomic_write, check_writable, lock, save_tensors
 from stn_course.models import STNetwork
+from stn_course.out_of_memory import advice_when_out_of_memory
+from stn_course.places import runs_folder
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
@@ -52,12 +53,6 @@ class Result:
 def profile_name(profile: str | None = None) -> str:
     """The profile to use: the argument, else STN_COURSE_PROFILE, else "quick"."""
     return profile or os.environ.get("STN_COURSE_PROFILE") or "quick"
-
-
-def runs_folder() -> Path:
-    """Where runs are kept: `data_folder()`, unless there is a `drive_folder()` and STN_COURSE_DATA names no other."""
-    drive = None if os.environ.get("STN_COURSE_DATA") else drive_folder()
-    return drive or data_folder()
 
 
 def run(

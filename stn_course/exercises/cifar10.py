@@ -3,10 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from stn_course.exercises.exercise import Build, Question
+from stn_course.exercises.exercise import FunctionExercise, NumberExercise
 from stn_course.spatial_transformer import warp
 
-thetas = Question(
+thetas = NumberExercise(
     "thetas",
     "06",
     answer=48,
@@ -30,7 +30,7 @@ def _bright_and_dark() -> list[tuple]:
     return [(images * torch.tensor([0.1, 0.5, 0.8, 1.0]).view(4, 1, 1, 1) * torch.tensor([1, 0.7, 0.4]).view(3, 1, 1),)]
 
 
-channel_statistics = Build(
+channel_statistics = FunctionExercise(
     "channel_statistics",
     "06",
     _channel_statistics,
@@ -69,7 +69,7 @@ def _cut_out(images, theta):
     return warp(images, theta, output_size=(32, 32))
 
 
-cut_out = Build(
+cut_out = FunctionExercise(
     "cut_out",
     "06",
     _cut_out,
@@ -111,7 +111,7 @@ def _mistakes_saved(accuracy, baseline):
     return 1 - (1 - accuracy) / (1 - baseline)
 
 
-mistakes_saved = Build(
+mistakes_saved = FunctionExercise(
     "mistakes_saved",
     "06",
     _mistakes_saved,

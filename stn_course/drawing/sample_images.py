@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from stn_course.data import load_mnist
-from stn_course.widgets.pictures import font
+from stn_course.drawing.panel import font
 
 SIDE = 96
 MOST_BYTES = 20 * 2**20
@@ -102,7 +102,7 @@ def read_image(data: bytes, name: str = "the file") -> Tensor:
             decoded before its size is known.
 
     Example:
-        >>> from stn_course.widgets.pictures import png
+        >>> from stn_course.drawing.panel import png
         >>> read_image(png(Image.new("L", (30, 20)))).shape
         torch.Size([3, 96, 96])
     """

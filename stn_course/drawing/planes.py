@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.plots import INK, SOURCE, TARGET
-from stn_course.widgets.pictures import FAINT, OUTSIDE, PAPER, SMOOTH, Panel, aspect, to_picture
+from stn_course.drawing.panel import SMOOTH, Panel, aspect, to_picture
+from stn_course.palette import FAINT, INK, OUTSIDE, PAPER, SOURCE, TARGET
 
 SIZE = 296
 """The side of a panel, in pixels of the screen."""
