@@ -25,12 +25,12 @@ def one_colour(explorer, name: str, value: float) -> None:
 
 
 def epochs(explorer, name: str, value: float) -> None:
-    theta = explorer.thetas[value]
-    seen = warp(explorer.images, theta, explorer.transform)
+    theta = explorer.scene.thetas[value]
+    seen = warp(explorer.scene.images, theta, explorer.scene.transform)
     _, axes = plt.subplots(2, len(seen), figsize=(12, 2.5))
     for i, (above, below) in enumerate(axes.T):
-        above.imshow(explorer.images[i, 0], extent=IMAGE_EXTENT, **GREY)
-        above.plot(*target_border(theta[i], explorer.transform).T, color=SOURCE)
+        above.imshow(explorer.scene.images[i, 0], extent=IMAGE_EXTENT, **GREY)
+        above.plot(*target_border(theta[i], explorer.scene.transform).T, color=SOURCE)
         below.imshow(seen[i, 0], extent=IMAGE_EXTENT, **GREY)
         for axis in (above, below):
             axis.set(xlim=(-1, 1), ylim=(1, -1), xticks=[], yticks=[])
@@ -66,7 +66,7 @@ def microscope(explorer, name: str, value: float) -> None:
     zoom = state.pop("zoom")
     x, y = state["x"], state["y"]
     reading = read_point(explorer.image, **state)
-    patches = explorer.patches(x, y, state["padding"], state["align_corners"], zoom)
+    patches = explorer.scene.patches(x, y, state["padding"], state["align_corners"], zoom)
     _, (whole, *sides) = plt.subplots(1, 3, figsize=(12, 4))
     whole.imshow(explorer.image[0], **GREY)
     for (n, m), level in np.ndenumerate(explorer.image[0].numpy()):
@@ -83,20 +83,18 @@ def microscope(explorer, name: str, value: float) -> None:
 
 
 def descent(explorer, name: str, value: float) -> None:
-    settings = explorer.settings
-    step = explorer.step.value
-    if name == "step":
-        step = value
-    else:
-        settings[name] = value
+    settings = explorer.state() | {name: value}
+    step = settings.pop("step")
     course = explorer.trajectory(**settings)
     theta = torch.from_numpy(course.theta(step))[None].float()
-    start, border = (target_border(torch.from_numpy(course.theta(at)).float(), explorer.transform) for at in (0, step))
+    start, border = (
+        target_border(torch.from_numpy(course.theta(at)).float(), explorer.scene.transform) for at in (0, step)
+    )
     _, (looks, sees, curve) = plt.subplots(1, 3, figsize=(12, 4))
     looks.imshow(explorer.image[0], extent=IMAGE_EXTENT, **GREY)
     looks.plot(*start.T, color=SOURCE, alpha=0.4)
     looks.plot(*border.T, color=SOURCE)
-    output = warp(explorer.image[None], theta, explorer.transform, explorer.template.shape[1:])[0]
+    output = warp(explorer.image[None], theta, explorer.scene.transform, explorer.template.shape[1:])[0]
     sees.imshow(output[0], extent=IMAGE_EXTENT, **GREY)
     sees.contour(explorer.template[0], [0.5], extent=(-1, 1, -1, 1), colors=TARGET)
     curve.semilogy(course.losses(step), color=TARGET)

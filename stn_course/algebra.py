@@ -4,48 +4,31 @@
 
 Because θ goes from the target back to the source, the warp that is done last stands last in the product.
 
-The parts of a matrix are found from the right, the side where target coordinates come in:
-
-    M  =  shift · rotation · scale · shear · perspective
-
-         ⎡1  0  t_x⎤   ⎡cos φ  −sin φ  0⎤   ⎡s_x   0   0⎤   ⎡1  k  0⎤   ⎡ 1    0   0⎤
-      =  ⎢0  1  t_y⎥ · ⎢sin φ   cos φ  0⎥ · ⎢ 0   s_y  0⎥ · ⎢0  1  0⎥ · ⎢ 0    1   0⎥
-         ⎣0  0   1 ⎦   ⎣  0       0    1⎦   ⎣ 0    0   1⎦   ⎣0  0  1⎦   ⎣p_x  p_y  1⎦
-
-Every affine θ has such parts (it is the QR decomposition), and every projective one; there are as many parts as there
-are entries in θ. All of them say what happens to the *frame* in which the sampler looks, and the picture does the
-opposite: a frame turned clockwise shows a picture turned counter-clockwise, a smaller frame shows a larger picture.
-
-A turn is one only where a unit along x is as long as a unit along y. In normalised coordinates both span the picture,
-so they are equally long only in a square picture. In a picture of H×W pixels rotation, scale and shear therefore act
-in pixels, between D = diag(W, H, 1) and its inverse:
-
-    M  =  shift · D⁻¹ · rotation · scale · shear · D · perspective
-
-              ⎡    cos φ     −H/W · sin φ  0⎤
-    rotation: ⎢W/H · sin φ       cos φ     0⎥     shear: k · H/W in place of k     scale: as above
-              ⎣     0              0       1⎦
+The parts of θ are numbers that people think in: rotation, scale, shear, shift, perspective. Each family says in its own
+file what its parts are; `transforms.affine` explains them.
 """
 
 import torch
 from torch import Tensor
 
-from stn_course.checks import Size, check_size, describe
-from stn_course.transforms import Affine, Attention, Projective, Transform
-
-_AFFINE_PARTS = ("rotation", "scale_x", "scale_y", "shear", "shift_x", "shift_y")
-_PARTS = {
-    Affine: _AFFINE_PARTS,
-    Attention: ("scale", "shift_x", "shift_y"),
-    Projective: (*_AFFINE_PARTS, "perspective_x", "perspective_y"),
-}
+from stn_course.checks import Points, Size, Theta, check_size, describe
+from stn_course.transforms import Affine, Transform
 
 
-def compose(first: Tensor, then: Tensor, transform: Transform = Affine()) -> Tensor:
+class NotInvertibleError(ValueError):
+    """A θ that nothing undoes: `why` says why in a clause, and the message what was expected, what came, and why."""
+
+    def __init__(self, message: str, why: str):
+        super().__init__(f"{message}: {why}")
+        self.why = why
+
+
+def compose(first: Theta, then: Theta, transform: Transform = Affine()) -> Theta:
     """The θ that does in one warp what a warp by `first` and then a warp by `then` do: (B, n_params) each.
 
     Raises:
-        TypeError, ValueError: if a θ does not fit the transform, or (projective) the product has no θ.
+        TypeError, ValueError: if a θ does not fit the transform, this is no family of matrices, or (projective) the
+            product has no θ.
 
     Example:
         >>> half, right = torch.tensor([[0.5, 0, 0, 0, 0.5, 0]]), torch.tensor([[1, 0, 0.5, 0, 1, 0]])
@@ -56,12 +39,13 @@ def compose(first: Tensor, then: Tensor, transform: Transform = Affine()) -> Ten
     return transform.from_matrix(transform.matrix(first) @ transform.matrix(then))
 
 
-def invert(theta: Tensor, transform: Transform = Affine()) -> Tensor:
+def invert(theta: Theta, transform: Transform = Affine()) -> Theta:
     """The θ that undoes `theta`: (B, n_params) → (B, n_params).
 
     Raises:
-        TypeError, ValueError: if θ does not fit the transform; if its matrix is singular, or so nearly that rounding
-            leaves nothing of the inverse; or if (projective) the inverse has no θ, or so nearly.
+        TypeError, ValueError: if θ does not fit the transform, or this is no family of matrices.
+        NotInvertibleError: if its matrix is singular, or so nearly that rounding leaves nothing of the inverse; or if
+            (projective) the inverse has no θ, or so nearly.
 
     Example:
         >>> invert(torch.tensor([[0.5, 0, 0.25, 0, 0.5, 0]]))
@@ -70,17 +54,11 @@ def invert(theta: Tensor, transform: Transform = Affine()) -> Tensor:
     matrix = transform.matrix(theta)
     condition = torch.linalg.cond(matrix.double().nan_to_num(0, 0, 0))  # what is not finite counts as singular
     if not (condition < 0.1 / torch.finfo(theta.dtype).eps).all():
-        raise ValueError(
-            f"expected theta with an inverse, got {theta.tolist()}, whose matrix is singular: "
-            "it flattens the picture to a line or a point, and what is gone cannot be brought back"
-        )
-    a, b, c, d = matrix[:, :2, :2].flatten(1).unbind(1)
-    noise = 10 * torch.finfo(theta.dtype).eps * ((a * d).abs() + (b * c).abs())
-    if isinstance(transform, Projective) and ((a * d - b * c).abs() <= noise).any():  # over the determinant: its last
-        raise ValueError(
-            f"expected theta whose inverse has a θ, got {theta.tolist()}: the last entry of the inverse matrix would "
-            "be 0, and in θ it is always 1"
-        )
+        why = "it flattens the picture to a line or a point, and what is gone cannot be brought back"
+        raise NotInvertibleError(f"expected theta with an inverse, got {theta.tolist()}, whose matrix is singular", why)
+    if transform.inverse_has_no_theta(matrix).any():
+        why = "the last entry of the inverse matrix would be 0, and in θ it is always 1"
+        raise NotInvertibleError(f"expected theta whose inverse has a θ, got {theta.tolist()}", why)
     return transform.from_matrix(torch.linalg.inv(matrix)) + 0.0  # no −0 to be read aloud
 
 
@@ -88,10 +66,11 @@ def part_names(transform: Transform = Affine()) -> tuple[str, ...]:
     """What the parts of a θ of this family are called, in order; as many as θ has entries.
 
     Example:
+        >>> from stn_course.transforms import Attention
         >>> part_names(Attention())
         ('scale', 'shift_x', 'shift_y')
     """
-    return _PARTS[type(transform)]
+    return transform.part_names
 
 
 def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None = None) -> Tensor:
@@ -121,20 +100,12 @@ def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None
         >>> from_parts(lying, size=(30, 60))  # a quarter of this wide picture wide, and all of it high
         tensor([[-0.0000, -0.2500,  0.2500,  1.0000, -0.0000,  0.0000]])
     """
-    _check_parts(parts, transform)
-    ratio = _height_to_width(size)
-    if isinstance(transform, Attention):
-        return parts.clone()
-    rotation, scale_x, scale_y, shear, shift_x, shift_y = parts[:, :6].unbind(1)
-    cos, sin = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
-    a, b = cos * scale_x, (cos * scale_x * shear - sin * scale_y) * ratio
-    c, d = sin * scale_x / ratio, sin * scale_x * shear + cos * scale_y
-    if isinstance(transform, Affine):
-        return torch.stack((a, b, shift_x, c, d, shift_y), dim=1)
-    p_x, p_y = parts[:, 6:].unbind(1)
-    return torch.stack(
-        (a + shift_x * p_x, b + shift_x * p_y, shift_x, c + shift_y * p_x, d + shift_y * p_y, shift_y, p_x, p_y), dim=1
-    )
+    names = part_names(transform)
+    if not isinstance(parts, Tensor) or parts.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"expected parts as a float32 or float64 tensor, got {describe(parts)}")
+    if parts.ndim != 2 or parts.shape[1] != len(names):
+        raise ValueError(f"expected parts of shape (B, {len(names)}) ({', '.join(names)}), got {describe(parts)}")
+    return transform.parts_to_theta(parts, _height_to_width(size))
 
 
 def to_parts(theta: Tensor, transform: Transform = Affine(), size: Size | None = None) -> Tensor:
@@ -163,34 +134,45 @@ def to_parts(theta: Tensor, transform: Transform = Affine(), size: Size | None =
         >>> to_parts(turn)  # … and no mere turn in a square one
         tensor([[90.0000,  2.0000,  0.5000,  0.0000,  0.0000,  0.0000]])
     """
-    matrix, ratio = transform.matrix(theta), _height_to_width(size)
-    if isinstance(transform, Attention):
-        return theta.clone()
-    shift, perspective = matrix[:, :2, 2], matrix[:, 2, :2]
-    a, b, c, d = (matrix[:, :2, :2] - shift[:, :, None] * perspective[:, None]).flatten(1).unbind(1)
-    b, c = b / ratio, c * ratio  # in pixels
-    none = torch.finfo(theta.dtype).tiny  # below it there are not enough digits left to tell a direction
-    flat = torch.hypot(a, c) <= none * torch.stack((b, d)).abs().amax(0).clamp(min=1)
-    scale_x = torch.where(flat, 0, torch.hypot(torch.where(flat, 1, a), torch.where(flat, 0, c)))
-    x, y = torch.where(flat, d, a), torch.where(flat, -b, c)  # which way the frame's x axis points
-    nowhere = torch.hypot(x, y) <= none
-    x, y = torch.where(nowhere, 1, x), torch.where(nowhere, 0, y)
-    length = torch.hypot(x, y)
-    cos, sin = x / length, y / length
-    scale_y = cos * d - sin * b
-    shear = torch.where(flat, 0, (cos * b + sin * d) / torch.where(flat, 1, scale_x))
-    parts = torch.stack((torch.rad2deg(torch.atan2(sin, cos)), scale_x, scale_y, shear), dim=1)
-    return torch.cat((parts, shift, perspective), dim=1)[:, : transform.n_params] + 0.0
+    transform.check_theta(theta)
+    return transform.theta_to_parts(theta, _height_to_width(size)) + 0.0
+
+
+def presets(transform: Transform = Affine(), size: Size | None = None) -> dict[str, Theta]:
+    """Named θ of a family for pictures of a size (H, W), square ones if None; the identity first.
+
+    Example:
+        >>> from stn_course.transforms import Attention
+        >>> presets(Attention())["top left quarter"]
+        tensor([ 0.5000, -0.5000, -0.5000], dtype=torch.float64)
+    """
+    neutral = dict(zip(part_names(transform), to_parts(transform.identity()[None].double(), transform)[0].tolist()))
+    named = {"identity": {}, **transform.presets}
+    parts = torch.tensor([[*(neutral | changes).values()] for changes in named.values()], dtype=torch.float64)
+    return dict(zip(named, from_parts(parts, transform, size)))
+
+
+def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 33) -> Points:
+    """Where the outer edge of the output lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
+
+    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1. It is for
+    drawing: on the CPU and without a gradient, wherever θ comes from.
+
+    Example:
+        >>> target_border(torch.tensor([0.5, 0, 0, 0, 0.5, 0]), points=2)  # the middle quarter
+        tensor([[-0.5000, -0.5000],
+                [ 0.5000, -0.5000],
+                [ 0.5000,  0.5000],
+                [-0.5000,  0.5000],
+                [-0.5000, -0.5000]])
+    """
+    theta = theta.detach().cpu()
+    side = torch.linspace(-1, 1, points, dtype=theta.dtype)[:-1]
+    one = torch.ones_like(side)
+    edges = ((side, -one), (one, side), (-side, one), (-one, -side), (-one[:1], -one[:1]))
+    return transform.map(theta[None], torch.cat([torch.stack(edge, 1) for edge in edges])[None])[0]
 
 
 def _height_to_width(size: Size | None) -> float:
     height, width = (1, 1) if size is None else check_size(size)
     return height / width
-
-
-def _check_parts(parts: Tensor, transform: Transform) -> None:
-    names = part_names(transform)
-    if not isinstance(parts, Tensor) or parts.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"expected parts as a float32 or float64 tensor, got {describe(parts)}")
-    if parts.ndim != 2 or parts.shape[1] != len(names):
-        raise ValueError(f"expected parts of shape (B, {len(names)}) ({', '.join(names)}), got {describe(parts)}")

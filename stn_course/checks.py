@@ -64,3 +64,27 @@ def describe(value: object) -> str:
         return f"a tensor of shape {tuple(value.shape)}, {dtype}, on {value.device}"
     kind = type(value).__name__
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def check_image(what: str, image: Tensor, channels: tuple[int, ...] = (1,)) -> Tensor:
+    """One image, on the CPU and without a gradient, or an error that shows what came.
+
+    Args:
+        what: what the image is called, for the message.
+        image: (C, H, W), floating-point.
+        channels: what C may be.
+
+    Raises:
+        TypeError, ValueError: if it is something else.
+
+    Example:
+        >>> check_image("image", [1, 2])
+        Traceback (most recent call last):
+        TypeError: expected image as a floating-point tensor of shape (1, H, W), got a list
+    """
+    shape = "(1, H, W)" if channels == (1,) else f"(C, H, W) with C {' or '.join(map(str, channels))}"
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        raise TypeError(f"expected {what} as a floating-point tensor of shape {shape}, got {describe(image)}")
+    if image.ndim != 3 or image.shape[0] not in channels or 0 in image.shape:
+        raise ValueError(f"expected {what} of shape {shape}, got {describe(image)}")
+    return image.detach().cpu()

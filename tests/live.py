@@ -12,13 +12,12 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Example:
-    """An explorer to drive: Python that makes `explorer`, and Python for the picture its controls stand for.
+    """An explorer to drive: Python that makes `explorer`.
 
     `quiet` names the controls that need not change the picture, such as a switch between two sets of sliders.
     """
 
     source: str
-    composed: str = "explorer.compose(**explorer.state())"
     quiet: tuple[str, ...] = ()
 
 
@@ -37,7 +36,6 @@ from stn_course.widgets import TransformationExplorer
 
 explorer = TransformationExplorer({family}())
 """
-OF_THETA = "explorer.compose([float(entry) for entry in explorer.theta_text.value.split(',')], explorer.image.value)"
 
 MICROSCOPE = """\
 from stn_course.widgets import InterpolationMicroscope
@@ -52,12 +50,12 @@ explorer = ThetaDescent()
 """
 
 EXAMPLES = {
-    "epochs": Example(EPOCHS, "explorer.compose(explorer.epoch.value)"),
-    "affine": Example(TRANSFORMATION.format(family="Affine"), OF_THETA, quiet=("mode",)),
-    "attention": Example(TRANSFORMATION.format(family="Attention"), OF_THETA, quiet=("mode",)),
-    "projective": Example(TRANSFORMATION.format(family="Projective"), OF_THETA, quiet=("mode",)),
+    "epochs": Example(EPOCHS),
+    "affine": Example(TRANSFORMATION.format(family="Affine"), quiet=("mode",)),
+    "attention": Example(TRANSFORMATION.format(family="Attention"), quiet=("mode",)),
+    "projective": Example(TRANSFORMATION.format(family="Projective"), quiet=("mode",)),
     "microscope": Example(MICROSCOPE),
-    "descent": Example(DESCENT, "explorer.compose(explorer.step.value, **explorer.settings)"),
+    "descent": Example(DESCENT),
 }
 
 PREPARE = """\
@@ -141,7 +139,7 @@ class Live:
             shown = self.shown()
             if not shown:
                 return None
-            expected = self.ask(f"digest({self.example.composed})")
+            expected = self.ask("digest(explorer.compose(**explorer.state()))")
             return shown if hashlib.sha256(pixels(shown)).hexdigest() == expected else None
 
         return wait_until(agrees, "the page does not show the picture that the controls stand for")

@@ -1,11 +1,13 @@
 """Lines in homogeneous coordinates: what of them is in view, and where they are cut."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few, seeds, uniform
 
 from stn_course.drawing.planes import BORDER, clipped, grid_lines, line_through
+from stn_course.transforms import Projective
 
 
 @few
@@ -34,8 +36,8 @@ def distance(point, a, b) -> float:
 
 
 def test_the_border_is_broken_at_the_horizon():
-    matrix = np.array([[1.0, 0, 0], [0, 1, 0], [0, 1.5, 1]])  # w is 0 at y_t = −2/3
-    pieces = clipped(BORDER @ matrix.T, 50, 50)
+    theta = torch.tensor([[1.0, 0, 0, 0, 1, 0, 0, 1.5]], dtype=torch.float64)  # w is 0 at y_t = −2/3
+    pieces = clipped(Projective().homogeneous(theta, torch.from_numpy(BORDER)[None])[0].numpy(), 50, 50)
     lengths = np.hypot(*(pieces[:, 1] - pieces[:, 0]).T)
     assert len(pieces) == 6  # top and bottom whole, left and right in two pieces each
     assert (lengths > 10).sum() == 4 and (lengths < 5).sum() == 2
@@ -53,5 +55,5 @@ def test_lines_through():
 
 def test_the_grid_has_seven_rows_and_seven_columns_inside():
     lines = grid_lines()
-    assert lines.shape == (14, 2, 3)
+    assert lines.shape == (14, 2, 2)
     assert sorted(set(lines[:, 0, 1].tolist())) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75]

@@ -43,7 +43,7 @@ def press(slider, steps: int = 1) -> None:
 def composed(explorer) -> list:
     """The states that are composed from now on."""
     seen, compose = [], explorer.compose
-    explorer.compose = lambda **state: seen.append(state) or compose(**state)
+    explorer.scene.compose = lambda **state: seen.append(state) or compose(**state)
     return seen
 
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_drawn_is_told_only_when_it_is_asked_for(caplog):
                 raise ValueError("no such picture")
             return compose(epoch)
 
-        explorer.compose = fails
+        explorer.scene.compose = fails
         press(explorer.epoch)
         await at_rest()
         with pytest.raises(ValueError, match="no such picture"):

@@ -13,16 +13,22 @@ from PIL import Image
 from strategies import few, seeds, uniform
 
 from stn_course.algebra import from_parts
-from stn_course.drawing.descent import SIDE, TITLE, corner_pushes, outline_of
+from stn_course.drawing.descent import FIRST, PRESETS, STEPS
+from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, outline_of
 from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Attention, Projective
 from stn_course.widgets import ThetaDescent
-from stn_course.widgets.descent import FIRST, OWN, PRESETS, RATES, STEPS
+from stn_course.widgets.descent import OWN, RATES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FAMILIES = [Affine(), Attention(), Projective()]
+
+
+def settings_of(descent):
+    """What the controls say, but for the step."""
+    return {name: value for name, value in descent.state().items() if name != "step"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,7 @@ def shared():
 @pytest.fixture
 def descent(shared):
     fresh = ThetaDescent()
-    fresh._trajectories = shared._trajectories
+    fresh.scene._trajectories = shared.scene._trajectories
     return fresh
 
 
@@ -257,7 +263,7 @@ def test_the_outline_of_noise_goes_around_every_bright_pixel_once():
 def test_oblong_pictures_keep_their_proportions_and_the_first_frame_its_right_angles(size):
     image = torch.full((1, *size), 0.5)
     descent = ThetaDescent(image, image)
-    assert descent.trajectory(rotation=30.0).theta(0) == pytest.approx(
+    assert descent.scene.trajectory(rotation=30.0).theta(0) == pytest.approx(
         from_parts(torch.tensor([[30.0, 1, 1, 0, 0, 0]], dtype=torch.float64), size=size)[0].numpy()
     )
     shown, output, _ = (pixels.astype(int) for pixels in panels(descent.compose(0, rotation=30.0, scale=0.5)))
@@ -308,7 +314,7 @@ def test_other_families_descend_too(transform):
     descent = ThetaDescent(transform=transform)
     descent.step.value = 30
     assert picture(descent).tobytes() == descent.compose(30).tobytes()
-    assert descent.trajectory().loss(30) < descent.trajectory().loss(0)
+    assert descent.scene.trajectory().loss(30) < descent.scene.trajectory().loss(0)
 
 
 # --- the controls
@@ -325,10 +331,10 @@ def test_every_control_drives_the_picture(descent, name, value):
     descent.step.value = 5
     before = picture(descent)
     descent.controls[name].value = value
-    assert picture(descent).tobytes() == descent.compose(descent.step.value, **descent.settings).tobytes()
+    assert picture(descent).tobytes() == descent.compose(**descent.state()).tobytes()
     assert picture(descent).tobytes() != before.tobytes()
     if name in FIRST:
-        assert descent.settings == FIRST | {name: value}
+        assert settings_of(descent) == FIRST | {name: value}
 
 
 def test_the_keys_of_the_controls_are_their_names(descent):
@@ -346,7 +352,7 @@ def test_play_and_step_go_together(descent):
 
 def test_reset_returns_to_the_first_state_and_stops_playing(descent):
     first, readout = picture(descent), descent.readout.value
-    assert descent.step.value == 0 and descent.settings == FIRST and descent.preset.value == "works"
+    assert descent.step.value == 0 and settings_of(descent) == FIRST and descent.preset.value == "works"
     playing = "playing" if descent.play.has_trait("playing") else "_playing"
     setattr(descent.play, playing, True)
     for name, value in (PRESETS["the same, blurred"] | {"sampler": "nearest", "rotation": 45.0, "step": 33}).items():
@@ -354,7 +360,7 @@ def test_reset_returns_to_the_first_state_and_stops_playing(descent):
     assert picture(descent).tobytes() != first.tobytes()
     descent.reset.click()
     assert picture(descent).tobytes() == first.tobytes() and descent.readout.value == readout
-    assert descent.step.value == 0 and descent.settings == FIRST and descent.preset.value == "works"
+    assert descent.step.value == 0 and settings_of(descent) == FIRST and descent.preset.value == "works"
     assert getattr(descent.play, playing) is False
 
 
@@ -364,7 +370,7 @@ def test_a_preset_sets_the_controls_leaves_the_step_and_redraws_once(descent):
     descent.picture.observe(lambda change: drawn.append(change["new"]), names="value")
     for name, preset in PRESETS.items():
         descent.preset.value = name
-        assert descent.settings == preset and descent.step.value == 8 and descent.preset.value == name
+        assert settings_of(descent) == preset and descent.step.value == 8 and descent.preset.value == name
         assert picture(descent).tobytes() == descent.compose(8, **preset).tobytes()
     assert len(drawn) <= len(PRESETS)
     drawn.clear()
@@ -383,7 +389,7 @@ def test_the_preset_says_what_the_controls_say(descent):
 
 def test_the_readout_tells_the_numbers(descent):
     descent.step.value = 3
-    trajectory = descent.trajectory()
+    trajectory = descent.scene.trajectory()
     text = descent.readout.value
     assert "step   3" in text and f"loss {trajectory.loss(3):.4f}" in text
     assert f"|gradient| {np.linalg.norm(trajectory.gradient(3)):.4f}" in text
@@ -397,7 +403,7 @@ def test_out_of_all_bounds_the_run_ends_with_words_and_the_last_good_picture(des
     descent.rate.value = 1e308
     assert descent.message.value == ""
     descent.step.value = 30
-    ended = descent.trajectory(rate=1e308).ended
+    ended = descent.scene.trajectory(rate=1e308).ended
     assert ended is not None and f"After step {ended} θ runs out of all bounds" in descent.message.value
     assert picture(descent).tobytes() == descent.compose(ended, rate=1e308).tobytes()
     descent.rate.value = 0.1
@@ -455,7 +461,7 @@ def test_a_slider_that_is_no_number_is_told_in_words_and_the_picture_kept(descen
     assert "Not drawn:" in descent.message.value and "nan" in descent.message.value
     assert picture(descent).tobytes() == before.tobytes()
     descent.reset.click()
-    assert descent.message.value == "" and descent.settings == FIRST
+    assert descent.message.value == "" and settings_of(descent) == FIRST
 
 
 def test_an_image_without_a_template_and_an_unknown_sampler_are_refused(shared):
@@ -468,5 +474,5 @@ def test_an_image_without_a_template_and_an_unknown_sampler_are_refused(shared):
 def test_only_so_many_trajectories_are_remembered():
     descent = ThetaDescent(SMALL.image, SMALL.template)
     for rate in np.linspace(0.1, 0.2, 100):
-        descent.trajectory(rate=float(rate))
-    assert len(descent._trajectories) <= 64
+        descent.scene.trajectory(rate=float(rate))
+    assert len(descent.scene._trajectories) <= 64

@@ -10,11 +10,11 @@ from PIL import Image
 
 from stn_course.algebra import from_parts
 from stn_course.data import load_cifar10
+from stn_course.drawing.epochs import GAP, TILE
 from stn_course.experiments import ten_digits
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Projective
 from stn_course.widgets import EpochSlider
-from stn_course.widgets.epochs import GAP, TILE
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def picture(slider) -> Image.Image:
 def test_every_epoch_shows_what_the_network_saw_after_it(slider):
     for epoch in range(5):
         slider.epoch.value = epoch
-        seen = warp(slider.images, slider.thetas[epoch])
+        seen = warp(slider.scene.images, slider.scene.thetas[epoch])
         shown = np.asarray(picture(slider))
         for i in (0, 9):
             tile = shown[2 + TILE + GAP :, 84 + i * (TILE + GAP) :][:TILE, :TILE, 0]
@@ -57,7 +57,7 @@ def test_an_untrained_network_may_look_elsewhere_and_see_the_edge_go_on():
     thetas = Affine().identity().expand(2, 10, 6)
     closer, aside = torch.tensor([0.5, 0, 0, 0, 0.5, 0]), torch.tensor([1.0, 0, 1.5, 0, 1, 0])
     slider = EpochSlider(1 - ten_digits(), thetas, padding_mode="border", start=closer)
-    assert torch.equal(slider.thetas[0], closer.expand(10, 6)) and torch.equal(slider.thetas[1:], thetas)
+    assert torch.equal(slider.scene.thetas[0], closer.expand(10, 6)) and torch.equal(slider.scene.thetas[1:], thetas)
     white = 1 - ten_digits()
     beyond = EpochSlider(white, thetas, padding_mode="border", start=aside).compose(0).getpixel((84 + 90, 200))
     zeros = EpochSlider(white, thetas, start=aside).compose(0).getpixel((84 + 90, 200))
@@ -80,7 +80,9 @@ def test_it_starts_with_the_untrained_network_and_reset_goes_back_there(slider):
 
 
 def test_epoch_zero_sees_the_input_itself(slider):
-    torch.testing.assert_close(warp(slider.images, slider.thetas[0]), slider.images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        warp(slider.scene.images, slider.scene.thetas[0]), slider.scene.images, atol=1e-5, rtol=0
+    )
 
 
 def test_the_size_of_the_picture_never_changes(slider):
@@ -115,7 +117,9 @@ def test_oblong_images_keep_their_proportions_and_a_turned_border_its_right_angl
 
 
 def test_thetas_of_any_device_that_require_gradients_are_taken(slider):
-    there = EpochSlider(elsewhere(slider.images), elsewhere(slider.thetas[1:]), start=elsewhere(slider.thetas[0, 0]))
+    there = EpochSlider(
+        elsewhere(slider.scene.images), elsewhere(slider.scene.thetas[1:]), start=elsewhere(slider.scene.thetas[0, 0])
+    )
     assert there.compose(2).tobytes() == slider.compose(2).tobytes()
 
 

@@ -17,12 +17,13 @@ from strategies import few, seeds, uniform
 from stn_course.algebra import compose, from_parts, part_names, to_parts
 from stn_course.drawing.panel import png
 from stn_course.drawing.planes import REACH_INPUT, SIZE
+from stn_course.drawing.theta_text import MOST, read_theta, write_theta
+from stn_course.drawing.transformation import GAP, MARGIN, TITLE
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import Affine, Attention, Projective, Range
 from stn_course.widgets import TransformationExplorer
-from stn_course.widgets.explorer import GAP, MARGIN, NONE_OF_THEM, OWN, TITLE
+from stn_course.widgets.explorer import NONE_OF_THEM, OWN
 from stn_course.widgets.sliders import number_slider, on_a_step
-from stn_course.widgets.theta_text import MOST, read_theta, write_theta
 
 FAMILIES = [Affine(), Attention(), Projective()]
 families = st.sampled_from(FAMILIES)
@@ -419,14 +420,14 @@ def test_a_slider_that_is_no_number_is_told_in_words_and_the_picture_kept(explor
 
 def test_sliders_stand_where_the_browser_puts_them():
     """By the arithmetic of noUiSlider 15, on which the sliders of ipywidgets 8 are built."""
-    wide, narrow = number_slider("θ11"), number_slider("θ31")
+    wide, narrow = number_slider("θ11"), number_slider("θ31", Range(-1.5, 1.5))
     for slider, asked, expected in (
         (wide, 0.866025, 0.8700000000000001),
         (wide, -0.312474, -0.31000000000000005),
         (wide, 5.0, 2.0),
         (wide, 1.0, 1.0),
         (narrow, 0.0, 0.0),
-        (number_slider("rotation"), 29.7, 30.0),
+        (number_slider("rotation", Range(-180, 180, 1)), 29.7, 30.0),
     ):
         assert on_a_step(asked, slider) == expected == on_a_step(expected, slider)
 
@@ -634,7 +635,11 @@ def test_a_file_that_is_no_image_is_refused_with_words_and_the_picture_kept(name
 @pytest.mark.parametrize(
     ("image", "kind", "message"),
     [
-        (torch.zeros(28, 28), ValueError, r"'mine' as \(C, H, W\) with C 1 or 3, got a tensor of shape \(28, 28\)"),
+        (
+            torch.zeros(28, 28),
+            ValueError,
+            r"'mine' of shape \(C, H, W\) with C 1 or 3, got a tensor of shape \(28, 28\)",
+        ),
         (torch.zeros(2, 28, 28), ValueError, r"got a tensor of shape \(2, 28, 28\)"),
         (torch.zeros(1, 0, 28), ValueError, r"got a tensor of shape \(1, 0, 28\)"),
         (torch.zeros(1, 28, 28, dtype=torch.uint8), TypeError, "floating-point tensor .*got a tensor .*uint8"),

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from PIL import Image, ImageColor
 from strategies import paddings, seeds, uniform
 
-from stn_course.drawing.microscope import CELLS, GAP_SIDE, LENS, NEIGHBOURS, PATCH
+from stn_course.drawing.microscope import LOWER, MARGIN, RIGHT, SIZE, STROKE, TITLE
+from stn_course.drawing.microscope_plates import CELLS, GAP_SIDE, LENS, NEIGHBOURS, PATCH
 from stn_course.drawing.sampling_point import RING, padded, read_point
 from stn_course.palette import GRADIENT, SOURCE, TARGET
 from stn_course.sampling import to_normalised
 from stn_course.widgets import InterpolationMicroscope
-from stn_course.widgets.microscope import LOWER, MARGIN, RIGHT, SIZE, STROKE, TITLE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -166,7 +166,7 @@ def test_normalised_coordinates_by_hand():
 
 
 def test_an_unknown_kernel_or_padding_is_refused(shared):
-    for function in (shared.compose, shared.read):
+    for function in (shared.compose, shared.scene.read):
         with pytest.raises(ValueError, match="kernel as one of bilinear, nearest, got 'cubic'"):
             function(1.0, 1.0, kernel="cubic")
         with pytest.raises(ValueError, match="padding_mode as one of zeros, border, reflection, got 'wrap'"):
@@ -181,7 +181,7 @@ def test_an_unknown_kernel_or_padding_is_refused(shared):
 def test_the_patches_are_the_samplers_finer(seed, height, width, padding, align_corners, zoom):
     image = uniform(seed, 1, height, width)
     x, y = 0.313, height - 1.271
-    patches = InterpolationMicroscope(image).patches(x, y, padding, align_corners, zoom)
+    patches = InterpolationMicroscope(image).scene.patches(x, y, padding, align_corners, zoom)
     for kernel, patch in patches.items():
         assert patch.shape == (1, 3 * zoom, 3 * zoom)
         for i, j in ((0, 0), (0, 3 * zoom - 1), (zoom, 2 * zoom), (3 * zoom - 1, 1)):
@@ -194,7 +194,7 @@ def test_the_patches_are_the_samplers_finer(seed, height, width, padding, align_
 @pytest.mark.parametrize("padding", ["zeros", "reflection"])
 def test_the_patches_shown_are_those(shared, zoom, padding):
     picture = np.asarray(shared.compose(2.3, 0.65, "nearest", padding, False, zoom))
-    for i, patch in enumerate(shared.patches(2.3, 0.65, padding, False, zoom).values()):
+    for i, patch in enumerate(shared.scene.patches(2.3, 0.65, padding, False, zoom).values()):
         left, top = RIGHT + i * (PATCH + 12), MARGIN + TITLE
         pixels = picture[top : top + PATCH, left : left + PATCH]
         n, levels = 3 * zoom, (patch[0].float() * 255).round().to(torch.uint8).numpy()
@@ -218,7 +218,7 @@ def test_the_chosen_kernels_patch_has_the_thicker_frame(shared):
 def test_the_map_shows_the_pixels_and_what_the_padding_supplies(shared):
     for padding, align_corners in (("zeros", False), ("border", False), ("reflection", False), ("reflection", True)):
         picture = shared.compose(6.5, 6.5, "nearest", padding, align_corners)
-        values = padded(shared.image, padding, align_corners)
+        values = padded(shared.scene.image, padding, align_corners)
         for row, column in ((-2, 1), (-1, 0), (0, -2), (0, 4), (3, 1), (1, 3), (2, 7), (4, 6), (7, 2)):
             grey = round(255 * values[row + RING, column + RING].item())
             x, y = at_pixel(column, row)
@@ -306,11 +306,13 @@ def test_every_control_drives_the_picture_and_reset_goes_back(microscope, name):
     assert shown(microscope).tobytes() == microscope.compose(**microscope.state()).tobytes()
     microscope.controls[name].value = CHANGES[name]
     assert bytes(microscope.picture.value) != first[0]
-    assert microscope.state() == {**microscope.start, name: CHANGES[name]}
-    assert shown(microscope).tobytes() == microscope.compose(**{**microscope.start, name: CHANGES[name]}).tobytes()
+    assert microscope.state() == {**microscope.scene.start, name: CHANGES[name]}
+    assert (
+        shown(microscope).tobytes() == microscope.compose(**{**microscope.scene.start, name: CHANGES[name]}).tobytes()
+    )
     microscope.reset.click()
     assert (bytes(microscope.picture.value), microscope.readout.value) == first
-    assert microscope.state() == microscope.start
+    assert microscope.state() == microscope.scene.start
 
 
 def test_controls_names_every_control(microscope):
@@ -395,7 +397,7 @@ def test_a_point_that_is_no_number_leaves_the_last_picture_and_says_so(microscop
     assert (bytes(microscope.picture.value), microscope.readout.value) == good
     assert "expected x from -1.5 to 6.5 pixels, got nan" in microscope.message.value
     microscope.reset.click()
-    assert microscope.message.value == "" and microscope.x.value == microscope.start["x"]
+    assert microscope.message.value == "" and microscope.x.value == microscope.scene.start["x"]
 
 
 def test_a_point_too_far_out_is_refused(shared):
@@ -407,13 +409,17 @@ def test_a_point_too_far_out_is_refused(shared):
 @pytest.mark.parametrize(
     ("image", "kind", "message"),
     [
-        (torch.rand(6, 6), ValueError, r"\(1, H, W\) with H and W from 2 to 10, got a tensor of shape \(6, 6\)"),
+        (torch.rand(6, 6), ValueError, r"\(1, H, W\), got a tensor of shape \(6, 6\)"),
         (torch.rand(3, 6, 6), ValueError, r"got a tensor of shape \(3, 6, 6\)"),
-        (torch.rand(1, 1, 6), ValueError, r"got a tensor of shape \(1, 1, 6\)"),
+        (torch.rand(1, 1, 6), ValueError, r"with H and W from 2 to 10, got a tensor of shape \(1, 1, 6\)"),
         (torch.rand(1, 28, 28), ValueError, r"got a tensor of shape \(1, 28, 28\)"),
         (torch.full((1, 6, 6), 255.0), ValueError, r"grey values in \[0, 1\], got 255 to 255"),
         (torch.full((1, 6, 6), math.nan), ValueError, r"grey values in \[0, 1\], got nan to nan"),
-        (torch.zeros(1, 6, 6, dtype=torch.uint8), TypeError, "floating-point tensor, got a tensor .*uint8"),
+        (
+            torch.zeros(1, 6, 6, dtype=torch.uint8),
+            TypeError,
+            r"floating-point tensor of shape \(1, H, W\), got a tensor .*uint8",
+        ),
         ([[0.0]], TypeError, "got a list"),
     ],
     ids=["no channel", "colour", "one row", "large", "range", "nan", "integers", "list"],
@@ -433,7 +439,7 @@ def test_the_image_given_is_not_changed_and_may_need_a_gradient():
 
 def test_the_still_strip_holds_the_same_pictures(shared):
     still = shared.figure([{}, {"x": 4.2, "kernel": "nearest"}])
-    first, second = shared.compose(**shared.start), shared.compose(4.2, shared.start["y"], "nearest")
+    first, second = shared.compose(**shared.scene.start), shared.compose(4.2, shared.scene.start["y"], "nearest")
     assert still.image.crop((0, 0, *first.size)).tobytes() == first.tobytes()
     assert still.image.crop((0, still.image.height - second.height, *still.image.size)).tobytes() == second.tobytes()
     assert "(4.2, 1.6), nearest, zeros" in still.alt

@@ -1,143 +1,166 @@
-"""The three panels of the descent on θ: the input with the frame, the output in the template's outline, the loss."""
+"""Descent on θ alone, picture by picture: the input with the frame, the output, and the loss.
 
-from functools import lru_cache
+Image → grid → sampler → output; the mean squared difference between output and template is the loss; θ goes against
+its gradient, step by step. That is how every spatial transformer learns where to look.
+"""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stn_course.drawing.panel import Panel, aspect, below, font
-from stn_course.palette import BASELINE, GRADIENT, INK, OUTSIDE, QUIET, SOURCE, TARGET
-from stn_course.plots import target_border
-from stn_course.transforms import Transform
+from stn_course.algebra import from_parts, part_names, to_parts
+from stn_course.checks import check_image
+from stn_course.data import load_mnist
+from stn_course.distortions import RTS, Pose
+from stn_course.drawing.descent_panels import input_panel, loss_panel, outline_of, output_panel
+from stn_course.drawing.panel import beside
+from stn_course.drawing.scene import Scene
+from stn_course.drawing.trajectory import SAMPLERS, Trajectory, blurred
+from stn_course.sampling import nearest_sample
+from stn_course.spatial_transformer import grid_sample, warp
+from stn_course.transforms import Affine, Transform
 
-SIDE = 294  # seven pixels of the screen for each of 42
-TITLE, CAPTION = 30, 28
-VIEW = 1.4  # how much of the surroundings of the input is seen; 42 of its pixels are five of the screen wide each
-START = "#EDA884"  # the vermillion of the source side, paler
-OUTLINE = "#56B4E9"  # the blue of the target side, paler: it lies on black and on white
-GRID = "#E3E3E3"
-PUSH = 0.7  # the longest arrow, in normalised coordinates
-HALF_WAY = 0.3  # how strong a push has half of that length
-DECADES = 3.5  # losses from 1 down to about 0.0003
-STEP_TICKS = 30
-
-
-def input_panel(
-    image: Tensor, theta: np.ndarray, start: np.ndarray, gradient: np.ndarray, transform: Transform
-) -> Image.Image:
-    """The image (1, H, W), the frame of θ on it, where it started, and where descent pushes its corners."""
-    x, y = VIEW / aspect(image)
-    panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
-    panel.image(image)
-    panel.line(_frame(start, transform), START, 1.5)
-    frame = _frame(theta, transform)
-    panel.line(frame, SOURCE, 2.5)
-    panel.dots(frame[:1], SOURCE, 4.5)
-    for corner, push in zip(frame, corner_pushes(theta, gradient, transform)):
-        panel.arrow(corner, corner + PUSH * push / (np.hypot(*push) + HALF_WAY), GRADIENT, 2.5)
-    legend = (("start", START), ("now", SOURCE), ("−gradient", GRADIENT))
-    return _column("input: where the sampler looks", panel, legend)
-
-
-def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform) -> np.ndarray:
-    """How fast the corners of the frame move when θ goes against its gradient: (4, 2), normalised."""
-    little = 1e-5
-    return (_frame(theta - little * gradient, transform) - _frame(theta, transform))[:4] / little
+STEPS = 120
+FIRST = {"rate": 0.1, "blur": 0.0, "sampler": "bilinear", "rotation": 0.0, "scale": 1.0, "shift_x": 0.0, "shift_y": 0.0}
+FAR = {"scale": 0.5, "shift_x": -0.65, "shift_y": 0.65}  # the frame lies in an empty corner
+PRESETS = {
+    "works": FIRST,
+    "crawls": FIRST | {"rate": 0.01},
+    "overshoots": FIRST | {"rate": 0.2},
+    "runs away to a blank picture": FIRST | {"rate": 5.0},
+    "nearest: does not move": FIRST | {"sampler": "nearest"},
+    "stuck in the wrong valley": FIRST | {"shift_x": -0.4},
+    "too far away: no gradient reaches": FIRST | FAR,
+    "the same, blurred": FIRST | FAR | {"blur": 11.0},
+}
+"""Settings worth seeing, each with what happens under it; the step is left where it is."""
+STARTS = {  # a setting of the start → the parts of θ that it sets, as far as the family has them
+    "rotation": ("rotation",),
+    "scale": ("scale", "scale_x", "scale_y"),
+    "shift_x": ("shift_x",),
+    "shift_y": ("shift_y",),
+}
+REMEMBERED = 64  # trajectories
 
 
-def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float) -> Image.Image:
-    """The output (1, H', W') and over it the outline of the template, as `outline_of` gives it."""
-    x, y = 1 / aspect(output)
-    panel = Panel((SIDE, SIDE), (-x, -y, x, y))
-    panel.image(output)
-    panel.lines(outline, OUTLINE, 2)
-    x, y = 1 - 3 / SIDE * x, 1 - 3 / SIDE * y  # the border is three pixels wide, and inside
-    panel.line([(-1, -y), (x, -y), (x, y), (-x, y), (-x, -y)], TARGET, 3)
-    legend = (("template", OUTLINE), (f"step {step}", None), (f"loss {loss:.3g}", None))
-    return _column("output, in the template's outline", panel, legend)
+class DescentScene(Scene):
+    """The pictures of gradient descents from one image to one template.
 
+    Args:
+        image: (1, H, W), float in [0, 1]; a crooked digit if None.
+        template: (1, H', W'), what the output should become; the same digit upright if None.
+        transform: the family θ belongs to.
 
-def loss_panel(losses: np.ndarray, blank: float, last: int, settings: str) -> Image.Image:
-    """The losses up to the step that is shown, on a logarithmic axis, and what a blank output would get."""
-    panel = _axes(blank, last).copy()
-    curve = np.stack((np.arange(len(losses)), _height(losses)), axis=1)
-    panel.line(curve, TARGET, 2.5)
-    panel.dots(curve[-1:], TARGET, 5, outline="white")
-    return _column("loss after each step", panel, ((settings, None),))
-
-
-@lru_cache(maxsize=8)
-def _axes(blank: float, last: int) -> Panel:
-    panel = Panel((SIDE, SIDE), (-0.2 * last, -0.12, 1.06 * last, DECADES + 0.3))
-    for decade in range(int(DECADES) + 1):
-        panel.line([(0, decade), (last, decade)], GRID, 1)
-        panel.text((-0.03 * last, decade), f"{10.0**-decade:g}", INK, 13, "rm")
-    for step in range(0, last + 1, STEP_TICKS):
-        panel.line([(step, 0), (step, DECADES)], GRID, 1)
-        panel.text((step, DECADES + 0.17), str(step), INK, 13, "mm")
-    panel.line([(0, 0), (0, DECADES), (last, DECADES)], INK, 1)
-    panel.line([(0, _height(blank)), (last, _height(blank))], BASELINE, 1.5)
-    panel.text((last, _height(blank) - 0.12), "a blank output", QUIET, 13, "rm", halo="white")
-    return panel
-
-
-def outline_of(template: Tensor) -> list[np.ndarray]:
-    """The outline of what is brighter than half of the brightest, along the edges of pixels: closed lines (N, 2).
+    Raises:
+        TypeError, ValueError: if image or template is not such an image, or only one of them is given.
 
     Example:
-        >>> outline_of(torch.tensor([[0.0, 1.0]]))[0].tolist()  # the right half
-        [[0.0, -1.0], [1.0, -1.0], [1.0, 1.0], [0.0, 1.0], [0.0, -1.0]]
+        >>> descent = DescentScene().trajectory()
+        >>> descent.loss(120) < descent.loss(0) / 10
+        True
     """
-    height, width = template.shape
-    inside = np.pad((template > template.max() / 2).numpy(), 1)
-    following: dict[tuple[int, int], list[tuple[int, int]]] = {}  # corner → next corners, the inside on the right
-    for row, column in np.argwhere(inside).tolist():
-        x, y = column - 1, row - 1
-        ring = ((x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y))
-        neighbours = (
-            inside[row - 1, column],
-            inside[row, column + 1],
-            inside[row + 1, column],
-            inside[row, column - 1],
+
+    def __init__(self, image: Tensor | None = None, template: Tensor | None = None, transform: Transform = Affine()):
+        if (image is None) != (template is None):
+            raise ValueError("expected an image and a template, or neither, got one of them")
+        image, template = crooked_and_upright() if image is None else (image, template)
+        self.image, self.template = _check_finite("image", image), _check_finite("template", template)
+        self.transform = transform
+        self.start = {"step": 0} | FIRST
+        self._outline = outline_of(self.template[0])
+        self._blank = float(self.template.square().mean())
+        self._trajectories: dict[tuple, Trajectory] = {}
+
+    def sets(self, setting: str) -> list[str]:
+        """The parts of this family's θ that a setting of the start sets."""
+        return [part for part in STARTS[setting] if part in part_names(self.transform)]
+
+    def trajectory(
+        self,
+        rate: float = FIRST["rate"],
+        sampler: str = FIRST["sampler"],
+        blur: float = FIRST["blur"],
+        rotation: float = FIRST["rotation"],
+        scale: float = FIRST["scale"],
+        shift_x: float = FIRST["shift_x"],
+        shift_y: float = FIRST["shift_y"],
+    ) -> Trajectory:
+        """The whole descent under these settings: its `.theta(step)`, `.loss(step)`, `.gradient(step)`.
+
+        Args:
+            rate: the learning rate.
+            sampler: "bilinear" or "nearest".
+            blur: of both pictures at step 0, in pixels; see `Trajectory`.
+            rotation, scale, shift_x, shift_y: the frame at the start, as in `algebra.from_parts` for the image's size;
+                both scales alike. A family that lacks such a part starts without it.
+        """
+        if sampler not in SAMPLERS:
+            raise ValueError(f"expected sampler as one of {', '.join(SAMPLERS)}, got {sampler!r}")
+        key = (rate, sampler, blur, rotation, scale, shift_x, shift_y)
+        if key not in self._trajectories:
+            if len(self._trajectories) >= REMEMBERED:
+                del self._trajectories[next(iter(self._trajectories))]  # the oldest
+            parts = to_parts(self.transform.identity()[None].double(), self.transform)
+            for setting, value in zip(STARTS, (rotation, scale, shift_x, shift_y)):
+                for part in self.sets(setting):
+                    parts[0, part_names(self.transform).index(part)] = value
+            theta = from_parts(parts, self.transform, self.image.shape[1:])[0]
+            self._trajectories[key] = Trajectory(
+                self.image[0], self.template[0], theta, self.transform, rate, sampler, blur
+            )
+        return self._trajectories[key]
+
+    def compose(self, step: int = 0, **settings) -> Image.Image:
+        """The picture after a step, under the settings that `trajectory` takes."""
+        settings = FIRST | settings
+        descent = self.trajectory(**settings)
+        theta = descent.theta(step)
+        image = self._seen(descent.blur(step))
+        sampler = {"bilinear": grid_sample, "nearest": nearest_sample}[settings["sampler"]]
+        output = warp(
+            image[None], torch.from_numpy(theta)[None].float(), self.transform, self.template.shape[1:], sampler=sampler
+        )[0]
+        losses = descent.losses(step)
+        blur = f"blur {settings['blur']:g} px" if settings["blur"] else "no blur"
+        return beside(
+            [
+                input_panel(image, theta, descent.theta(0), descent.gradient(step), self.transform),
+                output_panel(output, self._outline, len(losses) - 1, losses[-1]),
+                loss_panel(losses, self._blank, STEPS, f"rate {settings['rate']:g} · {settings['sampler']} · {blur}"),
+            ],
+            gap=20,
         )
-        for start, end, hidden in zip(ring, ring[1:], neighbours):
-            if not hidden:
-                following.setdefault(start, []).append(end)
-    outlines = []
-    for start in list(following):
-        while start in following:
-            loop = [start]
-            while ends := following.get(loop[-1]):
-                loop.append(ends.pop())
-                if not ends:
-                    del following[loop[-2]]
-            outlines.append(np.array(loop) * 2 / (width, height) - 1)
-    return outlines
+
+    def in_words(self, states: Sequence[Mapping]) -> str:
+        said = []
+        for state in states:
+            settings = {name: value for name, value in state.items() if name != "step"}
+            loss = self.trajectory(**settings).loss(state["step"])
+            said.append(f"after step {state['step']} at rate {settings['rate']:g} the loss is {loss:.2g}")
+        return f"descent on θ: {'; '.join(said)}"
+
+    def _seen(self, blur: float) -> Tensor:
+        """The image, as blurred as descent sees it, but as bright as ever: (1, H, W)."""
+        if not blur:
+            return self.image
+        image = torch.from_numpy(blurred(self.image[0].double().numpy(), blur)).float()
+        return (image * (self.image.max() / image.max().clamp(min=1e-12)))[None]
 
 
-def _height(loss: np.ndarray | float) -> np.ndarray:
-    return -np.log10(np.clip(loss, 10.0**-DECADES, 1.0))
+def crooked_and_upright() -> tuple[Tensor, Tensor]:
+    """A real digit, small and turned, and the same digit large and upright: (1, 42, 42) each, in [0, 1]."""
+    digits = load_mnist("test", offline=True)
+    four = digits.images[(digits.labels == 4).nonzero()[4]].float() / 255  # a bold one: (1, 1, 28, 28)
+    rts = RTS(canvas=42)
+    poses = Pose(torch.tensor([-25.0, 0.0]), torch.tensor([0.9, 1.2]), torch.tensor([[0.12, -0.08], [0.0, 0.0]]))
+    crooked, upright = rts.apply(four.expand(2, -1, -1, -1), rts.theta(poses))
+    return crooked, upright
 
 
-def _frame(theta: np.ndarray, transform: Transform) -> np.ndarray:
-    return target_border(torch.from_numpy(theta), transform, points=2).numpy()
-
-
-def _column(title: str, panel: Panel, legend: tuple[tuple[str, str | None], ...]) -> Image.Image:
-    return below([_strip(TITLE, ((title, None),), 15), panel.picture(), _strip(CAPTION, legend, 14)], 0)
-
-
-@lru_cache(maxsize=64)
-def _strip(height: int, pieces: tuple[tuple[str, str | None], ...], size: int) -> Image.Image:
-    """A line of text in pieces, each behind a short line of its colour if it has one."""
-    strip = Panel((SIDE, height), (0, 0, SIDE, height))
-    left = 0.0
-    for text, colour in pieces:
-        if colour:
-            strip.line([(left, height / 2 + 1), (left + 16, height / 2 + 1)], colour, 4)
-            left += 22
-        strip.text((left, height / 2), text, INK, size, "lm")
-        left += font(size).getlength(text) + 18
-    return strip.picture()
+def _check_finite(name: str, image: Tensor) -> Tensor:
+    image = check_image(name, image)
+    if not image.isfinite().all():
+        raise ValueError(f"expected {name} with finite values, got NaN or infinity in it")
+    return image.float()

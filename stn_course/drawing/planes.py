@@ -2,17 +2,20 @@
 
 Lines are kept in homogeneous coordinates (x, y, w) until they are drawn. A matrix takes a straight line to a straight
 line, and a line is cut where it would leave the view or cross the horizon w = 0: each cut is one comparison of numbers
-that change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none.
+that change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none. A
+family that bends lines is drawn in short straight pieces.
 """
 
 from functools import lru_cache
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from stn_course.drawing.panel import SMOOTH, Panel, aspect, to_picture
 from stn_course.palette import FAINT, INK, OUTSIDE, PAPER, SOURCE, TARGET
+from stn_course.transforms import Transform
 
 SIZE = 296
 """The side of a panel, in pixels of the screen."""
@@ -21,8 +24,9 @@ REACH_INPUT = SIZE / 182
 REACH_OUTPUT = SIZE / 252
 REACH_SPACE, LOWER = 2.2, 0.2
 LINES = 9
-CORNERS = np.array([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])  # from the top left, clockwise
-BORDER = np.stack((CORNERS, np.roll(CORNERS, -1, axis=0)), axis=1)  # (4, 2, 3)
+PIECES = 16  # into which a line is cut that a transform may bend
+CORNERS = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])  # from the top left, clockwise
+BORDER = np.stack((CORNERS, np.roll(CORNERS, -1, axis=0)), axis=1)  # (4, 2, 2)
 NOWHERE = 1e-9
 FAR_AWAY = 1e3
 
@@ -30,11 +34,11 @@ AZIMUTH, ELEVATION, APART = np.radians(24.0), np.radians(31.0), 2.55
 
 
 def grid_lines(lines: int = LINES) -> np.ndarray:
-    """The rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 3), ends in (x, y, 1)."""
+    """The rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 2), ends in (x, y)."""
     at = np.linspace(-1, 1, lines)[1:-1]
     one = np.ones_like(at)
-    rows = np.stack((np.stack((-one, at, one), 1), np.stack((one, at, one), 1)), axis=1)
-    return np.concatenate((rows, rows[:, :, [1, 0, 2]]))
+    rows = np.stack((np.stack((-one, at), 1), np.stack((one, at), 1)), axis=1)
+    return np.concatenate((rows, rows[:, :, ::-1]))
 
 
 def clipped(segments: np.ndarray, reach_x: float, reach_y: float) -> np.ndarray:
@@ -85,22 +89,32 @@ def line_through(line: np.ndarray) -> np.ndarray:
 
 
 class Planes:
-    """The three panels for one image and one matrix.
+    """The three panels for one image and one θ.
 
     Args:
         image: (C, H, W), the input.
         output: (C, H', W'), what the sampler made of it.
-        matrix: (3, 3), homogeneous, target → source.
+        transform: the family.
+        theta: (n_params,), float64, target → source.
     """
 
-    def __init__(self, image: Tensor, output: Tensor, matrix: np.ndarray):
-        self.image, self.output, self.matrix = image, output, matrix
+    def __init__(self, image: Tensor, output: Tensor, transform: Transform, theta: Tensor):
+        self.image, self.output = image, output
         self.reach = REACH_INPUT / aspect(image)
-        self.grid = clipped(grid_lines() @ matrix.T, *self.reach)
-        self.border = clipped(BORDER @ matrix.T, *self.reach)
-        self.corners = _seen(CORNERS @ matrix.T, self.reach)
-        self.meeting = clipped(line_through(np.cross(matrix[:, 0], matrix[:, 1])), *self.reach)
-        self.horizon = clipped(line_through(matrix[2]), 1, 1)
+        pieces = 1 if "straight lines" in transform.keeps else PIECES
+
+        def looks(points: np.ndarray) -> np.ndarray:
+            """Where points (..., 2) of the target look, homogeneous: (..., 3)."""
+            return transform.homogeneous(theta[None], torch.from_numpy(points)[None])[0].numpy()
+
+        self.grid = clipped(looks(_in_pieces(grid_lines(), pieces)), *self.reach)
+        self.border = clipped(looks(_in_pieces(BORDER, pieces)), *self.reach)
+        self.looks = looks(CORNERS)  # (4, 3)
+        self.corners = _seen(self.looks, self.reach)
+        origin, right, down = looks(np.array([[0.0, 0], [1, 0], [0, 1]]))
+        across, along = right - origin, down - origin  # where straight lines stay straight, two columns of a matrix
+        self.meeting = clipped(line_through(np.cross(across, along)), *self.reach)
+        self.horizon = clipped(line_through(np.array([across[2], along[2], origin[2]])), 1, 1)
 
     def input(self) -> Image.Image:
         """The input with the sampling grid and the border over it, and the line on which the grid's parallels meet."""
@@ -115,10 +129,10 @@ class Planes:
         """The output with the regular grid over it, and the horizon."""
         panel = _ready_output(*aspect(self.output).tolist()).copy()
         panel.image(self.output)
-        panel.segments(grid_lines()[..., :2], TARGET, 1)
-        panel.segments(BORDER[..., :2], TARGET, 3)
+        panel.segments(grid_lines(), TARGET, 1)
+        panel.segments(BORDER, TARGET, 3)
         panel.dashed(self.horizon)
-        panel.corners(CORNERS[:, :2], TARGET)
+        panel.corners(CORNERS, TARGET)
         return panel.picture()
 
     def space(self) -> Image.Image:
@@ -128,14 +142,13 @@ class Planes:
         panel.segments(_on(self.grid, below), SOURCE, 1)
         panel.segments(_on(self.border, below), SOURCE, 2.5)
         panel.corners(_on(self.corners, below), SOURCE)
-        looks = CORNERS @ self.matrix.T
-        looks = looks * np.where(looks[:, 2:] < 0, -1, 1)  # the same points, on this side of the horizon
-        joins = np.stack((CORNERS @ above.T, looks @ below.T), axis=1)
+        looks = self.looks * np.where(self.looks[:, 2:] < 0, -1, 1)  # the same points, on this side of the horizon
+        joins = np.stack((np.pad(_on(CORNERS, above), ((0, 0), (0, 1)), constant_values=1), looks @ below.T), axis=1)
         panel.segments(clipped(joins, REACH_SPACE, REACH_SPACE + LOWER), FAINT, 1)
-        panel.plane(self.output, _on(CORNERS[:, :2], above))
-        panel.segments(_on(grid_lines()[..., :2], above), TARGET, 1)
-        panel.segments(_on(BORDER[..., :2], above), TARGET, 2.5)
-        panel.corners(_on(CORNERS[:, :2], above), TARGET)
+        panel.plane(self.output, _on(CORNERS, above))
+        panel.segments(_on(grid_lines(), above), TARGET, 1)
+        panel.segments(_on(BORDER, above), TARGET, 2.5)
+        panel.corners(_on(CORNERS, above), TARGET)
         return panel.picture()
 
 
@@ -197,9 +210,16 @@ def _ready_output(*proportions: float) -> _Sheet:
 def _ready_space(image: Tensor) -> _Sheet:
     shape, plane = aspect(image), _in_space(aspect(image), -APART / 2)
     sheet = _Sheet((SIZE, SIZE), (-REACH_SPACE, LOWER - REACH_SPACE, REACH_SPACE, LOWER + REACH_SPACE))
-    sheet.polygon(_on(CORNERS[:, :2] * REACH_INPUT / shape, plane), OUTSIDE)
-    sheet.plane(image, _on(CORNERS[:, :2], plane))
+    sheet.polygon(_on(CORNERS * REACH_INPUT / shape, plane), OUTSIDE)
+    sheet.plane(image, _on(CORNERS, plane))
     return sheet
+
+
+def _in_pieces(segments: np.ndarray, pieces: int) -> np.ndarray:
+    """Straight segments (N, 2, 2), each cut into as many equal pieces: (N · pieces, 2, 2)."""
+    ends = np.linspace(0, 1, pieces + 1)[:, None]
+    points = segments[:, :1] + ends * (segments[:, 1:] - segments[:, :1])  # (N, pieces + 1, 2)
+    return np.stack((points[:, :-1], points[:, 1:]), axis=2).reshape(-1, 2, 2)
 
 
 def _in_space(stretch: np.ndarray, height: float) -> np.ndarray:

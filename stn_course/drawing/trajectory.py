@@ -1,11 +1,11 @@
 """Gradient descent on one θ, with the gradient written out by hand, so that a step costs a fraction of a millisecond.
 
-    L(θ)  =  mean over the pixels of (V − template)²       V = the image, sampled at (x, y, 1)ᵀ ~ M(θ) (x_t, y_t, 1)ᵀ
+    L(θ)  =  mean over the pixels of (V − template)²       V = the image, sampled at (x, y) = T_θ(x_t, y_t)
     θ     ←  θ − rate · ∂L/∂θ
 
 The gradient goes back the way the picture came: ∂L/∂V, then ∂V/∂(x, y) (equations 6 and 7 of the paper), then
-∂(x, y)/∂M, then ∂M/∂θ. The second one sees four pixels and no further. A blur of both pictures widens its reach; it
-fades from step to step, so that the last steps see the pictures as they are.
+∂(x, y)/∂θ, which the family gives (`Transform.with_pull_back`). The second one sees four pixels and no further. A blur
+of both pictures widens its reach; it fades from step to step, so that the last steps see the pictures as they are.
 """
 
 import numpy as np
@@ -62,12 +62,7 @@ class Trajectory:
         self._image, self._template = (pixels.detach().cpu().double().numpy() for pixels in (image, template))
         theta = theta.detach().cpu().double()
         self._transform, self._rate, self._sampler, self._blur = transform, rate, sampler, blur
-        grid = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1)
-        self._points = np.stack((*grid.numpy().T, np.ones(len(grid))))  # (3, N), N = H'·W'
-        # In every family the matrix is a constant plus a weighted sum of the entries of θ.
-        unit = torch.cat((torch.zeros(1, transform.n_params), torch.eye(transform.n_params))).double()
-        matrices = transform.matrix(unit).flatten(1).numpy()
-        self._constant, self._entries = matrices[0], matrices[1:] - matrices[0]  # (9,) and (n_params, 9)
+        self._points = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1).numpy()  # (N, 2), N = H'·W'
         if not _in_reach(theta.numpy()):
             raise ValueError(f"expected a start with finite numbers up to {REACH:g}, got {theta.tolist()}")
         if not 0 <= blur < np.inf:
@@ -126,11 +121,9 @@ class Trajectory:
         if sigma:
             image, template = blurred(image, sigma), blurred(template, sigma)
             weight = _steepness(self._template) / max(_steepness(template), 1e-12)
-        matrix = (self._constant + theta @ self._entries).reshape(3, 3)
-        source = matrix @ self._points  # (3, N), homogeneous
-        xy = self._transform.from_homogeneous(torch.from_numpy(source.T)).numpy().T  # (2, N)
+        xy, pull_back = self._transform.with_pull_back(theta, self._points)  # (N, 2)
         size = np.array([image.shape[::-1]]).T  # ((W,), (H,))
-        pixels = ((xy + 1) * size - 1) / 2 + ASIDE
+        pixels = ((xy.T + 1) * size - 1) / 2 + ASIDE
         if self._sampler == "nearest":
             pixels = np.floor(pixels + 0.5)
         values, *slopes = _sample(image, *pixels)
@@ -139,8 +132,7 @@ class Trajectory:
         if self._sampler == "nearest":
             return loss, np.zeros_like(theta)
         to_xy = weight / error.size * error * slopes * size  # ∂L/∂(x, y): 2 · error / N · slope · size / 2
-        to_source = np.stack((*to_xy, -(to_xy * xy).sum(0))) / source[2]  # ∂L/∂(x, y, w), homogeneous
-        return loss, self._entries @ (to_source @ self._points.T).ravel()
+        return loss, pull_back(to_xy.T)
 
 
 def _in_reach(theta: np.ndarray) -> bool:

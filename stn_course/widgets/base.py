@@ -1,47 +1,108 @@
-"""What all explorers share: being shown in a notebook, controls that can be set unheard, pictures drawn ahead."""
+"""What all explorers share: a scene, controls that are its state, one way to redraw and reset, pictures drawn ahead."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
+from html import escape
 
 import ipywidgets
 from IPython import get_ipython
 from PIL import Image
 
-from stn_course.drawing.panel import webp
+from stn_course.drawing.panel import Still, webp
+from stn_course.drawing.scene import Scene
 from stn_course.widgets.sliders import on_a_step
 
 KEPT = 64  # pictures, some 50 kB each
-AFTERWARDS = 0.04  # seconds: by then the page shows the picture, and can do with other things to do
+AFTERWARDS = 0.04  # seconds: by then the page shows the picture, and has time for other things
 AT_REST = 0.09  # seconds after which the next picture is drawn ahead
+NOT_DRAWN = "<b>Not drawn:</b> "
 
 
 class Explorer:
-    """Controls and the picture that follows them.
+    """Controls over a scene, and the picture that follows them.
 
     What a reader waits for is the picture, so it is sent alone, and what is written beside it follows when it is there.
     Who presses a key on a slider mostly presses it again. So when the controls have come to rest, the picture of the
     next step is drawn ahead, and the key press finds it ready; it takes longer to draw a picture than to send it.
 
+    Args:
+        scene: what is drawn.
+        width: of the picture, in pixels of the screen; its own if None.
+
     Attributes:
         widget: what a notebook shows.
-        controls: the controls by name; the state is in them alone.
+        controls: all controls by name.
+        settings: those of them whose values are the state, by the names that the scene's `compose` has for them.
         picture: the `ipywidgets.Image` into which pictures are sent.
+        reset: the button that brings back the scene's first state.
+        message: what is said when a picture cannot be drawn.
     """
 
     widget: ipywidgets.Widget
     controls: dict[str, ipywidgets.Widget]
-    picture: ipywidgets.Image
-    compose: Callable[..., Image.Image]
+    settings: dict[str, ipywidgets.Widget]
     _by_hand = True
     _following: asyncio.TimerHandle | None = None
     _drawing_ahead: asyncio.TimerHandle | None = None
 
+    def __init__(self, scene: Scene, width: int | None = None):
+        self.scene = scene
+        layout = {"max_width": "100%"} | ({"align_self": "flex-start"} if width is None else {"width": f"{width}px"})
+        self.picture = ipywidgets.Image(format="webp", layout=ipywidgets.Layout(**layout))
+        self.message = ipywidgets.HTML(layout=ipywidgets.Layout(height="28px"))
+        self.reset = ipywidgets.Button(description="reset", tooltip="back to the first picture")
+        self.reset.on_click(lambda _: self._start_again())
+
+    def compose(self, *arguments, **state) -> Image.Image:
+        """The picture of a state; see the scene's `compose`."""
+        return self.scene.compose(*arguments, **state)
+
+    def figure(self, *arguments, **options) -> Still:
+        """A still strip for readers without a kernel; see the scene's `figure`."""
+        return self.scene.figure(*arguments, **options)
+
+    def state(self) -> dict:
+        """The state as it is now: what `compose` takes."""
+        return {name: control.value for name, control in self.settings.items()}
+
+    def set(self, **state) -> None:
+        """Set several controls, by name, and redraw once."""
+        try:
+            with self._unheard():
+                for name, value in state.items():
+                    self.settings[name].value = value
+        finally:
+            self._redraw()
+
+    def _begin(self, settings: dict[str, ipywidgets.Widget]) -> None:
+        """Let the picture follow these controls, and draw it for the first time."""
+        self.settings = settings
+        for control in settings.values():
+            control.observe(self._redraw, names="value")
+        self._redraw()
+
+    def _redraw(self, change: dict | None = None) -> None:
+        """The one way to a new picture: read the state and draw; if that fails, keep what is shown and say why."""
+        if not self._by_hand:
+            return
+        state = self.state()
+        try:
+            self._send(state, lambda: self._moved_once_more(state, change))
+        except ValueError as error:
+            self.message.value = NOT_DRAWN + escape(str(error))
+        else:
+            if self.message.value.startswith(NOT_DRAWN):
+                self.message.value = ""
+
+    def _start_again(self) -> None:
+        self.set(**self.scene.start)
+
     @cached_property
     def _encoded(self):
         """State → the bytes of its picture; the last ones are remembered."""
-        return lru_cache(KEPT)(lambda **state: webp(self.compose(**state)))
+        return lru_cache(KEPT)(lambda **state: webp(self.scene.compose(**state)))
 
     def _send(self, state: dict, ahead: Callable[[], dict | None] = lambda: None) -> None:
         """Show the picture of a state, and let the rest follow it: `_follow`, and drawing what may come next.
@@ -77,7 +138,7 @@ class Explorer:
         return state | {name: further}
 
     def _draw_ahead(self, ahead: Callable[[], dict | None]) -> None:
-        with suppress(ValueError):  # it is told when it is asked for
+        with suppress(ValueError):  # the error shows when this picture is requested
             if (state := ahead()) is not None:
                 self._encoded(**state)
 

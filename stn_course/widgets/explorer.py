@@ -1,32 +1,24 @@
 """What θ does, under the reader's own hands: sliders for θ and for its parts, and the picture that follows them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from html import escape
 
 import ipywidgets
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.algebra import from_parts, invert, part_names, to_parts
-from stn_course.checks import Size, describe
-from stn_course.drawing.panel import Still, below, font
-from stn_course.drawing.planes import SIZE, Planes
-from stn_course.drawing.sample_images import digit, read_image, test_card, uploaded_file
-from stn_course.palette import INK, PAPER, QUIET
-from stn_course.plots import height_to_width
-from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Transform
+from stn_course.algebra import NotInvertibleError, from_parts, invert, part_names, to_parts
+from stn_course.drawing.sample_images import read_image, uploaded_file
+from stn_course.drawing.theta_text import DECIMALS, checked_theta, read_theta, write_theta
+from stn_course.drawing.transformation import WIDTH, TransformationScene
+from stn_course.transforms import Affine, Range, Transform
 from stn_course.widgets.base import Explorer, one_further
-from stn_course.widgets.presets import presets
 from stn_course.widgets.sliders import number_slider, on_a_step, take_over
-from stn_course.widgets.theta_text import DECIMALS, checked_theta, matrix_html, read_theta, write_theta
 
-GAP, MARGIN, TITLE, NOTE = 16, 8, 26, 24  # of the picture, in pixels
-WIDTH, MINIMAL = 3 * SIZE + 2 * GAP + 2 * MARGIN, 286
+MINIMAL = 286
 OWN = "own file"
 NONE_OF_THEM = "—"
+FORMULA = "font-family: var(--jp-code-font-family, monospace); line-height: 1.4; white-space: pre; user-select: text"
 
 
 class TransformationExplorer(Explorer):
@@ -54,13 +46,12 @@ class TransformationExplorer(Explorer):
         ('0.5, 0, 0', 'zoom in')
     """
 
+    scene: TransformationScene
+
     def __init__(self, transform: Transform = Affine(), images: Mapping[str, Tensor] | None = None):
-        self.transform = transform
-        given = {"digit": digit(), "test card": test_card()} if images is None else images
-        self.images = {name: _checked(name, image) for name, image in given.items()}
-        if not self.images:
-            raise ValueError("expected at least one image, got none")
-        self.theta = presets(transform)["identity"]
+        super().__init__(TransformationScene(transform, images), WIDTH)
+        self.transform, self.images = transform, self.scene.images
+        self.theta = self.scene.start["theta"]
         """θ as it is now: a tuple of n_params numbers."""
         self._parts: tuple[float, ...] | None = None
         self._shape: float | None = None  # of the image that the parts are for
@@ -70,26 +61,28 @@ class TransformationExplorer(Explorer):
 
     def _make_controls(self) -> None:
         style = {"description_width": "48px"}
-        first = next(iter(self.images))
         self.image = ipywidgets.Dropdown(
-            options=[*self.images], value=first, description="image", layout=_wide(164), style=style
+            options=[*self.images], value=self.scene.first, description="image", layout=_wide(164), style=style
         )
         self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=OWN, layout=_wide(120))
         self.mode = ipywidgets.ToggleButtons(
             options=["θ", "parts"], value="θ", layout=_wide(148), style={"button_width": "64px"}
         )
-        self.theta_sliders = [number_slider(name) for name in self.transform.names]
-        self.part_sliders = [number_slider(name) for name in part_names(self.transform)]
+        ranges = self.transform.ranges
+        self.theta_sliders = [number_slider(name, ranges.get(name, Range())) for name in self.transform.names]
+        self.part_sliders = [
+            number_slider(name.replace("_", " "), ranges.get(name, Range())) for name in part_names(self.transform)
+        ]
         self.preset = ipywidgets.Dropdown(
             options=[NONE_OF_THEM, *self.presets], description="preset", layout=_wide(244), style=style
         )
         self.invert = ipywidgets.Button(description="invert", tooltip="the θ that undoes this one", layout=_wide(84))
-        self.reset = ipywidgets.Button(description="reset", tooltip="back to the first picture", layout=_wide(84))
+        self.reset.layout.width = "84px"
         self.theta_text = ipywidgets.Text(
             description="θ", continuous_update=False, layout=_wide(480), style={"description_width": "20px"}
         )
-        self.matrix, self.message = ipywidgets.HTML(), ipywidgets.HTML(layout=ipywidgets.Layout(min_height="32px"))
-        self.picture = ipywidgets.Image(format="webp", layout=_wide(WIDTH))
+        self.matrix = ipywidgets.HTML()
+        self.message.layout = ipywidgets.Layout(min_height="32px")
         self.controls = {
             "image": self.image,
             "upload": self.upload,
@@ -104,7 +97,6 @@ class TransformationExplorer(Explorer):
             control.observe(self._changed, names="value")
         self.upload.observe(self._uploaded, names="value")
         self.invert.on_click(self._invert)
-        self.reset.on_click(self._reset)
 
     def _lay_out(self) -> None:
         def row(*children: ipywidgets.Widget, justify: str = "flex-start") -> ipywidgets.Box:
@@ -132,66 +124,19 @@ class TransformationExplorer(Explorer):
             ]
         )
 
-    def compose(self, theta: Sequence[float] | Tensor, image: str | None = None) -> Image.Image:
-        """The picture of a θ: input with the sampling grid, output, and the two planes in space.
+    def state(self) -> dict:
+        return {"theta": self.theta, "image": self.image.value}
 
-        Args:
-            theta: n_params numbers.
-            image: the name of one of the images; the first if None.
-        """
-        source = self.images[image if image is not None else next(iter(self.images))]
-        row = torch.as_tensor(theta, dtype=torch.float32).detach().cpu().reshape(1, -1)
-        output = warp(source[None], row, self.transform)[0]
-        planes = Planes(source, output, self.transform.matrix(row.double())[0].numpy())
-        sheet = Image.new("RGB", (WIDTH, TITLE + SIZE + NOTE + 2 * MARGIN), PAPER)
-        columns = (
-            (
-                "input: where the sampler looks",
-                planes.input(),
-                "dashed: where the grid's parallels meet"
-                if len(planes.meeting)
-                else "dot: the output's top left corner",
-            ),
-            (
-                "output",
-                planes.result(),
-                "dashed: the horizon, where w = 0" if len(planes.horizon) else "the same lines, on the regular grid",
-            ),
-            ("target plane above source plane", planes.space(), "each corner above looks at its corner below"),
-        )
-        for i, (title, panel, note) in enumerate(columns):
-            left = MARGIN + i * (SIZE + GAP)
-            sheet.paste(_words(title, TITLE, 16, INK), (left, MARGIN))
-            sheet.paste(panel, (left, MARGIN + TITLE))
-            sheet.paste(_words(note, NOTE, 13.5, QUIET), (left, MARGIN + TITLE + SIZE))
-        return sheet
-
-    def figure(
-        self, states: Sequence[str | Sequence[float]], image: str | None = None, alt: str | None = None
-    ) -> Still:
-        """A still strip, one state below the other, for readers without a kernel.
-
-        Args:
-            states: for each the name of a preset, or a θ.
-            image: the name of one of the images; the first if None.
-            alt: what the strip shows, in words.
-        """
-        pictures, words = [], []
-        named = presets(self.transform, self._size(image))
-        for state in states:
-            theta = named[state] if isinstance(state, str) else checked_theta(state, self.transform)
-            name = f"{state}:  " if isinstance(state, str) else ""
-            words.append(f"{name}θ = {write_theta(theta)}")
-            picture = self.compose(theta, image)
-            caption = Image.new("RGB", (picture.width, 26), PAPER)
-            ImageDraw.Draw(caption).text((MARGIN, 8), words[-1], INK, font(15))
-            pictures += [caption, picture]
-        return Still(below(pictures, 0), alt or f"where the sampler looks, and what comes out: {'; '.join(words)}")
+    def set(self, theta: Sequence[float] | Tensor | None = None, image: str | None = None) -> None:
+        """Set θ, the image, or both, and redraw once."""
+        with self._unheard():
+            self.image.value = self.image.value if image is None else image
+        self._show(self.theta if theta is None else theta)
 
     @property
     def presets(self) -> dict[str, tuple[float, ...]]:
         """Named θ, for the image that is shown."""
-        return presets(self.transform, self._size(self.image.value))
+        return self.scene.presets(self.image.value)
 
     @property
     def parts(self) -> tuple[float, ...]:
@@ -208,15 +153,13 @@ class TransformationExplorer(Explorer):
     ) -> None:
         """Make θ the state, redraw once, and bring all controls in step with it; `ahead` gives the θ to expect next."""
         self.theta = checked_theta(theta, self.transform)
-        image = self.image.value
-        shape = height_to_width(self.images[image])
+        height, width = self.scene.size(self.image.value)
+        shape = height / width
         self._parts = None if parts is None or shape != self._shape else tuple(parts)
         self._shape = shape
         self._say("")
-        self._send(
-            {"theta": self.theta, "image": image},
-            lambda: (then := ahead()) and {"theta": checked_theta(then, self.transform), "image": image},
-        )
+        state = self.state()
+        self._send(state, lambda: (then := ahead()) and state | {"theta": checked_theta(then, self.transform)})
 
     def _follow(self) -> None:
         with self._unheard():
@@ -228,7 +171,7 @@ class TransformationExplorer(Explorer):
             self.preset.value = next(names, NONE_OF_THEM)
         self._theta_rows.layout.display = "grid" if self.mode.value == "θ" else "none"
         self._part_rows.layout.display = "grid" if self.mode.value == "parts" else "none"
-        self.matrix.value = matrix_html(self.transform, self.theta)
+        self.matrix.value = f'<div style="{FORMULA}">{escape(self.transform.formula(self.theta))}</div>'
 
     def _say(self, message: str) -> None:
         self.message.value = (
@@ -262,15 +205,12 @@ class TransformationExplorer(Explorer):
         except ValueError as error:
             self._say(str(error))
 
-    def _size(self, image: str | None) -> Size:
-        return self.images[image if image is not None else next(iter(self.images))].shape[1:]
-
     def _to_parts(self, theta: Sequence[float]) -> tuple[float, ...]:
-        row, size = torch.tensor([theta], dtype=torch.float64), self._size(self.image.value)
+        row, size = torch.tensor([theta], dtype=torch.float64), self.scene.size(self.image.value)
         return tuple(to_parts(row, self.transform, size)[0].tolist())
 
     def _from_parts(self, parts: Sequence[float]) -> list[float]:
-        row, size = torch.tensor([parts], dtype=torch.float64), self._size(self.image.value)
+        row, size = torch.tensor([parts], dtype=torch.float64), self.scene.size(self.image.value)
         return from_parts(row, self.transform, size)[0].tolist()
 
     def _uploaded(self, change: dict) -> None:
@@ -290,42 +230,22 @@ class TransformationExplorer(Explorer):
 
     def _invert(self, _button: ipywidgets.Button) -> None:
         try:
-            inverse = invert(torch.tensor([self.theta], dtype=torch.float64), self.transform)[0].tolist()
-            self._show(inverse)
-        except ValueError as error:
-            why = (
-                "it flattens the picture to a line or a point, and what is gone cannot be brought back"
-                if "singular" in str(error)
-                else "the last entry of the inverse matrix would be 0, and in θ it is always 1"
-            )
-            self._say(f"this θ cannot be inverted: {why}")
+            self._show(invert(torch.tensor([self.theta], dtype=torch.float64), self.transform)[0].tolist())
+        except NotInvertibleError as error:
+            self._say(f"this θ cannot be inverted: {error.why}")
+        except (TypeError, ValueError) as error:  # no family of matrices; numbers beyond all bounds
+            self._say(f"this θ cannot be inverted: {error}")
 
-    def _reset(self, _button: ipywidgets.Button) -> None:
+    def _start_again(self) -> None:
         with self._unheard():
-            self.image.value, self.mode.value = next(iter(self.images)), "θ"
-        self._show(self.presets["identity"])
+            self.mode.value = "θ"
+        self.set(**self.scene.start)
 
 
 def _moved_once_more(numbers: Sequence[float], index: int, change: dict) -> list[float] | None:
     """The numbers after one more such change of the one at `index`; None if there is no telling."""
     further = one_further(change)
     return None if further is None else [*numbers[:index], round(further, DECIMALS), *numbers[index + 1 :]]
-
-
-@lru_cache(32)
-def _words(text: str, height: int, size: float, colour: str) -> Image.Image:
-    """A line of text as wide as a panel; drawn once, as drawing text takes longer than pasting it."""
-    strip = Image.new("RGB", (SIZE, height), PAPER)
-    ImageDraw.Draw(strip).text((0, height / 2), text, colour, font(size), "lm")
-    return strip
-
-
-def _checked(name: str, image: Tensor) -> Tensor:
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        raise TypeError(f"expected the image {name!r} as a floating-point tensor (C, H, W), got {describe(image)}")
-    if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
-        raise ValueError(f"expected the image {name!r} as (C, H, W) with C 1 or 3, got {describe(image)}")
-    return image.detach().cpu().float().clone()  # whatever becomes of the caller's
 
 
 def _wide(pixels: int) -> ipywidgets.Layout:

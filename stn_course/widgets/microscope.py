@@ -1,45 +1,20 @@
-"""A microscope for interpolation: one sampling point moved over a small image, and everything that follows from it.
+"""A microscope for interpolation: one sampling point moved over a small image, and everything that follows from it."""
 
-Four centres of pixels lie around the point. Its row and column cut the square between them into four rectangles, and
-the weight of a neighbour is the area of the rectangle in the *opposite* corner, drawn in the neighbour's colour.
-"""
-
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 
 import ipywidgets
-import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.checks import describe
-from stn_course.drawing import microscope as plates
-from stn_course.drawing.panel import Still, below, font
-from stn_course.drawing.sampling_point import SAMPLERS, Reading, read_point
-from stn_course.palette import GRADIENT, INK, PAPER
-from stn_course.sampling import PADDING_MODES, to_normalised
+from stn_course.drawing import microscope_plates as plates
+from stn_course.drawing.microscope import BEYOND, SIZE, MicroscopeScene
+from stn_course.drawing.sampling_point import SAMPLERS, Reading
+from stn_course.palette import GRADIENT
+from stn_course.sampling import PADDING_MODES
+from stn_course.transforms import Range
 from stn_course.widgets.base import Explorer
+from stn_course.widgets.sliders import number_slider, whole_slider
 
-SIDES = (2, 10)
-OUTSIDE = 1.5  # in pixels from the outermost centres: how far out the point can go
-REACH = 1.5  # in pixels: how far a patch goes to each side of the point
-
-GAP, MARGIN, TITLE = 12, 8, 24
-RIGHT = MARGIN + plates.MAP + 16
-LOWER = MARGIN + TITLE + plates.PATCH + GAP
-SIZE = (RIGHT + 2 * plates.PATCH + GAP + MARGIN, MARGIN + TITLE + plates.MAP + MARGIN)
-
-STROKE = torch.tensor(
-    [
-        [0.1, 0.1, 0.2, 0.4, 0.7, 0.9],
-        [0.1, 0.2, 0.5, 0.9, 1.0, 0.8],
-        [0.2, 0.4, 0.8, 1.0, 0.7, 0.4],
-        [0.3, 0.7, 1.0, 0.8, 0.4, 0.2],
-        [0.6, 0.9, 0.8, 0.5, 0.2, 0.1],
-        [0.9, 0.8, 0.5, 0.3, 0.1, 0.0],
-    ]
-)[None]
-"""A slanted stroke, (1, 6, 6), in grey values that are easy to reckon with."""
+LABEL, WIDE, NARROW = "92px", "400px", ipywidgets.Layout(width="320px")
 
 
 class InterpolationMicroscope(Explorer):
@@ -63,164 +38,45 @@ class InterpolationMicroscope(Explorer):
         1.3
     """
 
+    scene: MicroscopeScene
+
     def __init__(self, image: Tensor | None = None):
-        self.image = _check_image(STROKE if image is None else image)
-        height, width = self.image.shape[1:]
-        self.map = plates.Map(self.image)
-        self.start = {
-            "x": max(0, (width - 1) // 2 - 1) + 0.3,
-            "y": max(0, (height - 1) // 2 - 1) + 0.6,
-            "kernel": "bilinear",
-            "padding": "zeros",
-            "align_corners": False,
-            "zoom": 8,
-        }
-        label = {"description_width": "92px"}
-        wide, narrow = ipywidgets.Layout(width="400px"), ipywidgets.Layout(width="320px")
-
-        def slide(name: str, n: int) -> ipywidgets.FloatSlider:
-            return ipywidgets.FloatSlider(
-                self.start[name], min=-OUTSIDE, max=n - 1 + OUTSIDE, step=0.05, readout_format=".2f",
-                description=f"{name} (pixels)", continuous_update=True, style=label, layout=wide,
-            )  # fmt: skip
-
-        self.x, self.y = slide("x", width), slide("y", height)
-        self.zoom = ipywidgets.IntSlider(
-            self.start["zoom"], 2, 16, description="zoom", continuous_update=True, style=label, layout=wide
+        super().__init__(MicroscopeScene(image), SIZE[0])
+        self.image, self.read = self.scene.image, self.scene.read
+        height, width = self.scene.image.shape[1:]
+        start, label = self.scene.start, {"description_width": LABEL}
+        self.x, self.y = (
+            number_slider(f"{name} (pixels)", Range(-BEYOND, n - 1 + BEYOND, 0.05), start[name], LABEL, WIDE)
+            for name, n in (("x", width), ("y", height))
         )
+        self.zoom = whole_slider("zoom", 2, 16, start["zoom"], LABEL, WIDE)
         self.kernel = ipywidgets.ToggleButtons(
-            options=list(SAMPLERS), description="kernel", style={**label, "button_width": "100px"}, layout=narrow
+            options=list(SAMPLERS), description="kernel", style={**label, "button_width": "100px"}, layout=NARROW
         )
         self.kernel.add_class("widget-inline-hbox")  # its description beside it, as with the other controls
         self.padding = ipywidgets.Dropdown(
-            options=list(PADDING_MODES), description="padding", style=label, layout=narrow
+            options=list(PADDING_MODES), description="padding", style=label, layout=NARROW
         )
-        self.align_corners = ipywidgets.Checkbox(False, description="align_corners", style=label, layout=narrow)
-        self.reset = ipywidgets.Button(description="reset", tooltip="back to the first point and the first settings")
-        self.message = ipywidgets.HTML(layout=ipywidgets.Layout(height="28px"))
-        self.picture = ipywidgets.Image(format="webp", layout=ipywidgets.Layout(width=f"{SIZE[0]}px", max_width="100%"))
+        self.align_corners = ipywidgets.Checkbox(False, description="align_corners", style=label, layout=NARROW)
         self.readout = ipywidgets.HTML()
-        self._settings = {name: getattr(self, name) for name in self.start}
-        self.controls = {**self._settings, "reset": self.reset}
-        for control in self._settings.values():
-            control.observe(self._redraw, names="value")
-        self.reset.on_click(lambda _: self.set(**self.start))
-        columns = [
-            ipywidgets.VBox([self.x, self.y, self.zoom]),
-            ipywidgets.VBox([self.kernel, self.padding, self.align_corners]),
-            ipywidgets.VBox([self.reset]),
-        ]
-        controls = ipywidgets.HBox(columns, layout=ipywidgets.Layout(flex_flow="row wrap"))
+        settings = {name: getattr(self, name) for name in start}
+        self.controls = {**settings, "reset": self.reset}
+        columns = ([self.x, self.y, self.zoom], [self.kernel, self.padding, self.align_corners], [self.reset])
+        controls = ipywidgets.HBox(
+            [ipywidgets.VBox(column) for column in columns], layout=ipywidgets.Layout(flex_flow="row wrap")
+        )
         self.widget = ipywidgets.VBox([controls, self.message, self.picture, self.readout])
-        self._redraw()
-
-    def set(self, **state) -> None:
-        """Set several controls, by name, and redraw once."""
-        try:
-            with self._unheard():
-                for name, value in state.items():
-                    self._settings[name].value = value
-        finally:
-            self._redraw()
-
-    def state(self) -> dict:
-        """The values of the controls by name: what `compose` takes."""
-        return {name: control.value for name, control in self._settings.items()}
-
-    def compose(
-        self,
-        x: float,
-        y: float,
-        kernel: str = "bilinear",
-        padding: str = "zeros",
-        align_corners: bool = False,
-        zoom: int = 8,
-    ) -> Image.Image:
-        """The picture for one state: the image with the point on it, the patches, the weights and the sum.
-
-        Raises:
-            ValueError: if the point is farther out than its sliders go, or not a number, or if there is no such kernel
-                or padding.
-        """
-        reading = self.read(x, y, kernel, padding, align_corners)
-        sheet = Image.new("RGB", SIZE, PAPER)
-        draw = ImageDraw.Draw(sheet)
-
-        def place(title: str, picture: Image.Image, left: int, top: int) -> None:
-            draw.text((left, top + 2), title, INK, font(14))
-            sheet.paste(picture, (left, top + TITLE))
-
-        title = "input: in pixels (top, left), normalised (bottom, right)"
-        place(title, self.map.picture(x, y, padding, align_corners, reading, REACH), MARGIN, MARGIN)
-        for i, (name, patch) in enumerate(self.patches(x, y, padding, align_corners, zoom).items()):
-            left = RIGHT + i * (plates.PATCH + GAP)
-            place(f"output: {name}, zoom {zoom}", plates.patch(patch, name == kernel), left, MARGIN)
-        rule = "weight = opposite area" if kernel == "bilinear" else "the nearest takes all"
-        place(rule, plates.lens(x, y, reading, self.map.decimals), RIGHT, LOWER)
-        place("V = Σ weight × value", plates.sum_of(reading, self.map.decimals), RIGHT + plates.LENS + GAP, LOWER)
-        return sheet
-
-    def read(
-        self, x: float, y: float, kernel: str = "bilinear", padding: str = "zeros", align_corners: bool = False
-    ) -> Reading:
-        """The numbers behind the picture: see `sampling_point.read_point`.
-
-        Raises:
-            ValueError: as `compose`.
-        """
-        for name, value, n in (("x", x, self.image.shape[2]), ("y", y, self.image.shape[1])):
-            if not -OUTSIDE <= value <= n - 1 + OUTSIDE:
-                raise ValueError(f"expected {name} from {-OUTSIDE} to {n - 1 + OUTSIDE} pixels, got {value}")
-        return read_point(self.image, x, y, kernel, padding, align_corners)
-
-    def patches(
-        self, x: float, y: float, padding: str = "zeros", align_corners: bool = False, zoom: int = 8
-    ) -> dict[str, Tensor]:
-        """The three by three pixels around the point, sampled `zoom` times as finely: (1, 3·zoom, 3·zoom) a kernel."""
-        steps = (torch.arange(round(2 * REACH * zoom), dtype=torch.float64) + 0.5) / zoom - REACH
-        rows, columns = torch.meshgrid(steps + y, steps + x, indexing="ij")
-        grid = to_normalised(torch.stack((columns, rows), dim=-1), self.image.shape[1:], align_corners)[None]
-        return {
-            name: SAMPLERS[name](self.image[None], grid, padding, align_corners)[0] for name in ("nearest", "bilinear")
-        }
-
-    def figure(self, states: Sequence[Mapping], alt: str | None = None) -> Still:
-        """A still strip for readers without a kernel: one picture below the other.
-
-        Args:
-            states: for each picture what differs from the first state, such as {"x": 2.0, "kernel": "nearest"}.
-            alt: what the strip shows, in words.
-        """
-        states = [{**self.start, **state} for state in states]
-        points = "; ".join(
-            f"({state['x']:g}, {state['y']:g}), {state['kernel']}, {state['padding']}" for state in states
-        )
-        return Still(
-            below([self.compose(**state) for state in states], GAP),
-            alt or f"a sampling point on a small image, its neighbours, their weights and its value, at {points}",
-        )
-
-    def _redraw(self, change: dict | None = None) -> None:
-        """The one way to a new picture: read all controls and draw; if that fails, keep what is shown and say why."""
-        if not self._by_hand:
-            return
-        state = self.state()
-        try:
-            self._send(state, lambda: self._moved_once_more(state, change))
-        except ValueError as error:
-            self.message.value = f"<b>Not drawn:</b> {escape(str(error))}"
-            return
-        self.message.value = ""
+        self._begin(settings)
 
     def _follow(self) -> None:
         state = self.state()
-        reading = self.read(**{name: value for name, value in state.items() if name != "zoom"})
+        reading = self.scene.read(**{name: value for name, value in state.items() if name != "zoom"})
         self.readout.value = self._read_out(reading, state)
 
     def _read_out(self, reading: Reading, state: Mapping) -> str:
         """The numbers in words, always in as many lines."""
-        decimals = self.map.decimals
-        height, width = self.image.shape[1:]
+        decimals = self.scene.map.decimals
+        height, width = self.scene.image.shape[1:]
         aligned = state["align_corners"]
         units = [(n - 1) / 2 if aligned else n / 2 for n in (width, height)]
         neighbours = [
@@ -272,16 +128,3 @@ def _remark(reading: Reading, state: Mapping) -> str:
 
 def _swatch(colour: str) -> str:
     return f'<span style="color: {colour}">■</span> '
-
-
-def _check_image(image: Tensor) -> Tensor:
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        raise TypeError(f"expected image as a floating-point tensor, got {describe(image)}")
-    low, high = SIDES
-    if image.ndim != 3 or len(image) != 1 or not all(low <= side <= high for side in image.shape[1:]):
-        raise ValueError(
-            f"expected an image of shape (1, H, W) with H and W from {low} to {high}, got {describe(image)}"
-        )
-    if not ((image >= 0) & (image <= 1)).all():
-        raise ValueError(f"expected grey values in [0, 1], got {image.min().item():g} to {image.max().item():g}")
-    return image.detach().cpu().double()

@@ -1,29 +1,46 @@
-"""Sliders for θ and its parts, and how a number and a slider's steps are kept in step."""
+"""Sliders, all of one make, and how a number and a slider's steps are kept in step."""
 
 import math
 
 import ipywidgets
 
-from stn_course.widgets.theta_text import DECIMALS
+from stn_course.drawing.theta_text import DECIMALS
+from stn_course.transforms import Range
 
 
-def number_slider(name: str) -> ipywidgets.FloatSlider:
-    """A slider for an entry of θ or for a part of it."""
-    reach, step, digits = 2.0, 0.01, ".2f"
-    if name == "rotation":
-        reach, step, digits = 180.0, 1.0, ".0f"
-    elif name in ("θ31", "θ32", "perspective_x", "perspective_y"):
-        reach = 1.5
+def number_slider(
+    name: str, range: Range = Range(), value: float = 0.0, label: str = "84px", width: str = "auto"
+) -> ipywidgets.FloatSlider:
+    """A slider with a name, for the numbers of a range; it shows as many decimals as its steps have, two at most.
+
+    Example:
+        >>> number_slider("rotation", Range(-180, 180, 1)).readout_format
+        '.0f'
+    """
+    decimals = min(2, max(0, math.ceil(-math.log10(range.step))))
     return ipywidgets.FloatSlider(
-        0.0,
-        min=-reach,
-        max=reach,
-        step=step,
-        description=name if name in ("t_x", "t_y") else name.replace("_", " "),
+        value,
+        min=range.low,
+        max=range.high,
+        step=range.step,
+        description=name,
         continuous_update=True,
-        readout_format=digits,
-        style={"description_width": "84px"},
-        layout=ipywidgets.Layout(width="auto"),
+        readout_format=f".{decimals}f",
+        style={"description_width": label},
+        layout=ipywidgets.Layout(width=width),
+    )
+
+
+def whole_slider(name: str, low: int, high: int, value: int, label: str, width: str) -> ipywidgets.IntSlider:
+    """A slider with a name, for whole numbers."""
+    return ipywidgets.IntSlider(
+        value,
+        low,
+        high,
+        description=name,
+        continuous_update=True,
+        style={"description_width": label},
+        layout=ipywidgets.Layout(width=width),
     )
 
 

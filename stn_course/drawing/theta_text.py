@@ -1,9 +1,8 @@
-"""θ as text: read from whatever a learner pastes, written so that it is read back the same, and as a matrix."""
+"""θ as text: read from whatever a learner pastes, written so that it is read back the same."""
 
 import re
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from stn_course.transforms import Transform
@@ -54,22 +53,3 @@ def checked_theta(theta: Sequence[float] | Tensor, transform: Transform) -> tupl
         if not abs(number) <= MOST:
             raise ValueError(f"expected numbers between −1,000,000 and 1,000,000, got {name} = {number}")
     return tuple(round(number, DECIMALS) + 0.0 for number in numbers)  # no −0 to be read aloud
-
-
-def matrix_html(transform: Transform, theta: Sequence[float]) -> str:
-    """The formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M, as text that can be copied."""
-    matrix = transform.matrix(torch.tensor([theta], dtype=torch.float64))[0].tolist()
-    projective = "θ31" in transform.names
-    rows = []
-    for i, entries in enumerate(matrix):
-        left, right = ("⎡⎢⎣"[i], "⎤⎥⎦"[i])
-        numbers = "".join(f"{n:9.3f}" if abs(n) < 1000 else f"{n:9.1e}" for n in entries).replace("-", "−")
-        scale = ("w · " if i == 1 else "    ") if projective else ""
-        equals = "=" if i == 1 else " "
-        rows.append(
-            f"{scale}{left} {('x_s', 'y_s', ' 1 ')[i]} {right} {equals} {left}{numbers} {right} "
-            f"{left} {('x_t', 'y_t', ' 1 ')[i]} {right}"
-        )
-    text = "\n".join(rows)
-    style = "font-family: var(--jp-code-font-family, monospace); line-height: 1.4; white-space: pre; user-select: text"
-    return f'<div style="{style}">{text}</div>'

@@ -1,0 +1,111 @@
+"""Families whose θ fills a homogeneous matrix: they keep straight lines straight.
+
+    (x_s, y_s, 1)ᵀ  ~  M(θ) (x_t, y_t, 1)ᵀ
+
+Source: Jaderberg et al., 2015 (arXiv:1506.02025), equation 1.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stn_course.checks import Grid, Points, Size, Theta, check_size
+from stn_course.transforms.transform import PullBack, Transform, aligned, target_coordinates, without_autocast
+
+
+class MatrixTransform(Transform):
+    """θ → matrix → points. A family says how θ fills the matrix: `matrix`, and back: `from_matrix`.
+
+    Convention: matrices are (B, 3, 3), homogeneous, target → source, in normalised coordinates (x, y).
+    """
+
+    keeps = ("straight lines", "parallels")
+    linear = False
+    """Whether every entry of the matrix is a constant plus a weighted sum of the entries of θ."""
+    scale = ""
+    """What the source point is multiplied by in the formula: "w", where it is divided."""
+
+    def from_matrix(self, matrix: Tensor) -> Theta:
+        """The θ of homogeneous matrices of this family, undoing `matrix`: (B, 3, 3) → (B, n_params).
+
+        What the family has no entry for is not looked at, except the scale of a projective matrix: θ33 is 1.
+
+        Raises:
+            ValueError: if a projective matrix has 0 in its last entry: no θ says that.
+
+        Example:
+            >>> from stn_course.transforms import Affine
+            >>> Affine().from_matrix(torch.eye(3)[None])
+            tensor([[1., 0., 0., 0., 1., 0.]])
+        """
+        raise NotImplementedError
+
+    def inverse_has_no_theta(self, matrix: Tensor) -> Tensor:
+        """Whether no θ says the inverse of a matrix, or so nearly that rounding decides: (B, 3, 3) → (B,)."""
+        return torch.zeros(matrix.shape[:1], dtype=torch.bool, device=matrix.device)
+
+    def map(self, theta: Theta, points: Points) -> Points:
+        return self.from_homogeneous(self.homogeneous(theta, points))
+
+    def homogeneous(self, theta: Theta, points: Points) -> Tensor:
+        self.entries(theta, points)  # which checks both
+        matrix, points = self.matrix(theta), points.to(theta.dtype)
+        with without_autocast(theta.device):
+            source = points.flatten(1, -2) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]  # (B, N, 3)
+        return source.reshape(*points.shape[:-1], 3)
+
+    def grid(self, theta: Theta, size: Size, align_corners: bool = False) -> Grid:
+        matrix = self.matrix(theta)
+        height, width = check_size(size)
+        x, y = target_coordinates(height, width, align_corners, theta.dtype, theta.device)
+        points = torch.stack((x, y, x.new_ones(()).expand_as(x)))  # (3, H, W): a column (x_t, y_t, 1) for each pixel
+        with without_autocast(theta.device):  # a bfloat16 coordinate is off by a visible part of a pixel
+            source = torch.mm(matrix.flatten(0, 1), points.flatten(1))  # (B · 3, H · W): all in one product
+        source = source.unflatten(0, (-1, 3)).unflatten(2, (height, width))  # (B, 3, H, W)
+        return self.from_homogeneous(source.permute(0, 2, 3, 1))
+
+    def from_homogeneous(self, source: Tensor) -> Points:
+        """Source points (..., 3), as the matrix gives them, to (x, y): (..., 2)."""
+        return source[..., :2]  # the third coordinate is 1
+
+    def with_pull_back(self, theta: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, PullBack]:
+        if self.linear:
+            constant, slopes = _linear(self)
+            matrix = (constant + theta @ slopes).reshape(3, 3)
+        else:
+            of_theta = partial(torch.autograd.functional.jacobian, lambda entries: self.matrix(entries[None])[0])
+            matrix = self.matrix(torch.from_numpy(theta)[None])[0].numpy()
+            slopes = of_theta(torch.from_numpy(theta)).flatten(0, 1).T.numpy()
+        target = np.stack((*points.T, np.ones(len(points))))  # (3, N)
+        source = matrix @ target
+        xy = self.from_homogeneous(torch.from_numpy(source.T)).numpy()
+
+        def pull_back(push: np.ndarray) -> np.ndarray:
+            to_source = np.stack((*push.T, -(push * xy).sum(1))) / source[2]  # ∂L/∂(x, y, w), homogeneous
+            return slopes @ (to_source @ target.T).ravel()
+
+        return xy, pull_back
+
+    def formula(self, theta: Sequence[float]) -> str:
+        """The formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M."""
+        matrix = self.matrix(torch.tensor([theta], dtype=torch.float64))[0].tolist()
+        rows = []
+        for i, entries in enumerate(matrix):
+            left, right = ("⎡⎢⎣"[i], "⎤⎥⎦"[i])
+            scale = (f"{self.scale} · " if i == 1 else "    ") if self.scale else ""
+            rows.append(
+                f"{scale}{left} {('x_s', 'y_s', ' 1 ')[i]} {right} {'=' if i == 1 else ' '} "
+                f"{left}{''.join(map(aligned, entries))} {right} {left} {('x_t', 'y_t', ' 1 ')[i]} {right}"
+            )
+        return "\n".join(rows)
+
+
+@lru_cache(16)
+def _linear(transform: MatrixTransform) -> tuple[np.ndarray, np.ndarray]:
+    """The constant of each entry of the matrix, (9,), and what each entry of θ adds to it, (n_params, 9)."""
+    unit = torch.cat((torch.zeros(1, transform.n_params), torch.eye(transform.n_params))).double()
+    matrices = transform.matrix(unit).flatten(1).numpy()
+    return matrices[0], matrices[1:] - matrices[0]

@@ -1,0 +1,222 @@
+"""What all families share: points of the target, mapped to where they look in the source; and the regular grid.
+
+Source: Jaderberg et al., Spatial Transformer Networks, 2015 (arXiv:1506.02025), section 3.2.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stn_course.checks import Grid, Points, Size, Theta, check_size, describe
+
+
+def regular_grid(
+    size: Size,
+    align_corners: bool = False,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """The normalised coordinates of the pixel centres of an image: the regular grid G over the target.
+
+    Args:
+        size: (H, W) of the image.
+        align_corners: whether ±1 are the centres of the border pixels (True) or their outer edges (False).
+        dtype: float32 or float64.
+        device: where the grid is made.
+
+    Returns:
+        (H, W, 2), last axis (x, y). An axis with a single pixel has its centre at 0 either way.
+
+    Raises:
+        ValueError: if size is not two whole numbers of at least 1.
+
+    Example:
+        >>> regular_grid((1, 4))[0, :, 0]
+        tensor([-0.7500, -0.2500,  0.2500,  0.7500])
+        >>> regular_grid((1, 4), align_corners=True)[0, :, 0]
+        tensor([-1.0000, -0.3333,  0.3333,  1.0000])
+    """
+    height, width = check_size(size)
+    x, y = target_coordinates(height, width, align_corners, dtype, device)
+    return torch.stack((x, y), dim=-1)  # (H, W, 2)
+
+
+def target_coordinates(
+    height: int, width: int, align_corners: bool, dtype: torch.dtype, device: torch.device | str | None
+) -> tuple[Tensor, Tensor]:
+    """The x and the y of the regular grid, (H, W) each, in few steps: each is a kernel that a GPU must be sent."""
+
+    def centres(n: int) -> Tensor:
+        if not align_corners:
+            return torch.arange(1, 2 * n, 2, dtype=dtype, device=device) / n - 1
+        if n == 1:
+            return torch.zeros(1, dtype=dtype, device=device)
+        return torch.arange(0, 2 * n, 2, dtype=dtype, device=device) / (n - 1) - 1
+
+    x = centres(width)
+    y = x if height == width else centres(height)
+    return x.expand(height, width), y[:, None].expand(height, width)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Inside, nothing is computed in a lower precision than it comes in."""
+    if device.type == "meta":  # nothing is computed at all, and `torch.autocast` refuses it
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+PullBack = Callable[[np.ndarray], np.ndarray]
+
+
+class Range(NamedTuple):
+    """The numbers that a slider goes through: from low to high, in steps."""
+
+    low: float = -2.0
+    high: float = 2.0
+    step: float = 0.01
+
+
+class Transform:
+    """A family of transforms. A subclass must have `names`, `identity` and `map`; it can say more.
+
+    Convention: θ is (B, n_params), float32 or float64; points are (B, ..., 2), last axis (x, y), normalised, x to the
+    right and y downwards; the direction is target → source.
+    """
+
+    names: tuple[str, ...] = ()
+    """What each entry of θ is called."""
+    keeps: tuple[str, ...] = ()
+    """What any θ leaves as it is, in words: of "straight lines", "parallels", "angles", "directions"."""
+    presets: Mapping[str, Mapping[str, float]] = {}
+    """Named θ to begin from: name → the parts that differ from the identity's."""
+    ranges: Mapping[str, Range] = {}
+    """The slider of an entry of θ or of a part, where it is not `Range()`."""
+
+    @property
+    def n_params(self) -> int:
+        """How many numbers θ has."""
+        return len(self.names)
+
+    @property
+    def label(self) -> str:
+        """The name of the family in lower case, as experiments are called: "affine"."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """What the parts of θ are called, in order; as many as θ has entries. By default they are these entries."""
+        return self.names
+
+    def identity(self) -> Tensor:
+        """The θ that changes nothing, shape (n_params,)."""
+        raise NotImplementedError
+
+    def map(self, theta: Theta, points: Points) -> Points:
+        """Where points of the target look in the source: (B, n_params), (B, ..., 2) → (B, ..., 2)."""
+        raise NotImplementedError
+
+    def matrix(self, theta: Theta) -> Tensor:
+        """The homogeneous matrices of θ, target → source: (B, n_params) → (B, 3, 3).
+
+        Raises:
+            TypeError: if this is no family of matrices.
+        """
+        raise TypeError(f"expected a family of matrices, such as Affine(), got {self}: no matrix says what it does")
+
+    def grid(self, theta: Theta, size: Size, align_corners: bool = False) -> Grid:
+        """The sampling grid T_θ(G): where in the source each target pixel looks.
+
+        Args:
+            theta: (B, n_params), float32 or float64.
+            size: (H, W) of the target, which need not be the size of the source.
+            align_corners: what ±1 means; the sampler must be told the same.
+
+        Returns:
+            (B, H, W, 2), last axis (x, y), normalised source coordinates, of θ's dtype.
+
+        Raises:
+            TypeError: if θ is not a float32 or float64 tensor.
+            ValueError: if θ is not (B, n_params) or size is not (H, W).
+        """
+        self.check_theta(theta)
+        regular = regular_grid(size, align_corners, theta.dtype, theta.device)
+        with without_autocast(theta.device):  # a bfloat16 coordinate is off by a visible part of a pixel
+            return self.map(theta, regular.expand(theta.shape[0], -1, -1, -1))
+
+    def homogeneous(self, theta: Theta, points: Points) -> Tensor:
+        """`map` before the division by w: (B, n_params), (B, ..., 2) → (B, ..., 3), last axis (x, y, w)."""
+        source = self.map(theta, points)
+        return torch.cat((source, torch.ones_like(source[..., :1])), dim=-1)
+
+    def entries(self, theta: Theta, points: Points) -> tuple[Tensor, ...]:
+        """Each entry of θ, shaped to be reckoned with the x and the y of points (B, ..., 2).
+
+        Raises:
+            TypeError, ValueError: if θ or points do not fit the family or each other.
+        """
+        self.check_theta(theta)
+        if not isinstance(points, Tensor) or points.ndim < 2 or points.shape[-1] != 2:
+            raise ValueError(f"expected points of shape (B, ..., 2), got {describe(points)}")
+        if points.shape[0] != theta.shape[0]:
+            raise ValueError(f"expected points for each θ, got {describe(points)} for {describe(theta)}")
+        return tuple(entry.reshape(-1, *[1] * (points.ndim - 2)) for entry in theta.unbind(1))
+
+    def check_theta(self, theta: Theta) -> None:
+        """Raise a TypeError or a ValueError, in words, unless θ is float32 or float64 and (B, n_params)."""
+        if not isinstance(theta, Tensor) or theta.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"expected theta as a float32 or float64 tensor, got {describe(theta)}")
+        if theta.ndim != 2 or theta.shape[1] != self.n_params:
+            raise ValueError(
+                f"expected theta of shape (B, {self.n_params}) for {type(self).__name__} "
+                f"({', '.join(self.names)}), got {describe(theta)}"
+            )
+
+    def with_pull_back(self, theta: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, PullBack]:
+        """Map points by one θ, and say how a gradient goes back: (n_params,), (N, 2) → (N, 2), function.
+
+        The function takes ∂L/∂(x_s, y_s), (N, 2), and gives ∂L/∂θ, (n_params,). All are float64 arrays of NumPy.
+        """
+        leaf = torch.from_numpy(theta)[None].requires_grad_()
+        source = self.map(leaf, torch.from_numpy(points)[None])[0]
+
+        def pull_back(push: np.ndarray) -> np.ndarray:
+            return torch.autograd.grad(source, leaf, torch.from_numpy(push))[0][0].numpy()
+
+        return source.detach().numpy(), pull_back
+
+    def parts_to_theta(self, parts: Tensor, ratio: float) -> Theta:
+        """θ from its parts, (B, n_params) each, in a picture whose height is `ratio` times its width."""
+        return parts.clone()
+
+    def theta_to_parts(self, theta: Theta, ratio: float) -> Tensor:
+        """The parts of θ, undoing `parts_to_theta`: (B, n_params) → (B, n_params)."""
+        return theta.clone()
+
+    def formula(self, theta: Sequence[float]) -> str:
+        """θ to be read: one line for each number, or what the family is better known by."""
+        longest = max(map(len, self.names))
+        return "\n".join(f"{name:<{longest}} = {aligned(number)}" for name, number in zip(self.names, theta))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+
+def aligned(number: float) -> str:
+    """A number with three decimals, nine places wide, with a real minus.
+
+    Example:
+        >>> aligned(-0.25)
+        '   −0.250'
+    """
+    return (f"{number:9.3f}" if abs(number) < 1000 else f"{number:9.1e}").replace("-", "−")
