@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
+from stn_course.algebra import target_border
+from stn_course.drawing.microscope import REACH
 from stn_course.drawing.sampling_point import read_point
 from stn_course.palette import GRADIENT, INK, SOURCE, TARGET
-from stn_course.plots import IMAGE_EXTENT, target_border
+from stn_course.plots import IMAGE_EXTENT
 from stn_course.spatial_transformer import warp
-from stn_course.widgets.microscope import REACH
 
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
 

@@ -16,13 +16,12 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 from stn_course.sampling import PADDING_MODES, bilinear_kernel, bilinear_sample, kernel_sample, nearest_sample
 from stn_course.spatial_transformer import SpatialTransformer, grid_sample, theta_head, warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Projective
 
 pytestmark = pytest.mark.skipif(
     "STN_COURSE_ARITHMETIC" in os.environ, reason="what PyTorch records it computes its own way, not as another machine"
 )
 
-FAMILIES = [Affine(), Attention(), Projective()]
 SHOWN, OTHER = 2, 5  # images in the batch that is exported, and in the one that is computed
 EXPORTED = ["cnn", "st-cnn", "tutorial", "cifar", "residual", "rts-cifar"]
 """What is left out differs from one of these in sizes or in the family, or has nothing of ours in it."""

@@ -25,9 +25,8 @@ from stn_course.models import (
 )
 from stn_course.models.residual import Residual
 from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Attention, Projective
 
-FAMILIES = [Affine(), Attention(), Projective()]
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
 NETWORKS = {  # name → how it is made, what it takes, how many parameters it has
     "cnn": (CNN, CANVAS, 112_052),

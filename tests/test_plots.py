@@ -12,7 +12,7 @@ from stn_course.distortions import RTS
 from stn_course.models import STCNN
 from stn_course.sampling import to_pixels
 from stn_course.spatial_transformer import SpatialTransformer, warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Projective
 
 THETA = torch.tensor([0.6, -0.35, 0.1, 0.35, 0.6, -0.1])
 
@@ -28,7 +28,7 @@ def drawn(axis):
     return [torch.tensor(line.get_xydata()) for line in axis.lines]
 
 
-@pytest.mark.parametrize("transform", [Affine(), Attention(), Projective()])
+@pytest.mark.parametrize("transform", FAMILIES, ids=repr)
 def test_the_border_of_the_identity_is_the_edge_of_the_image(transform):
     border = plots.target_border(transform.identity(), transform)
     assert torch.equal(border.abs().amax(1), torch.ones(len(border)))

@@ -16,9 +16,8 @@ from torch._subclasses import FakeTensorMode
 
 from stn_course.sampling import PADDING_MODES, bilinear_kernel, bilinear_sample, kernel_sample, nearest_sample
 from stn_course.spatial_transformer import SpatialTransformer, grid_sample, theta_head, warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 
-FAMILIES = [Affine(), Attention(), Projective()]
 families = pytest.mark.parametrize("transform", FAMILIES, ids=repr)
 padding_modes = pytest.mark.parametrize("padding_mode", PADDING_MODES)
 corners = pytest.mark.parametrize("align_corners", [False, True])

@@ -11,9 +11,8 @@ from hypothesis import example, given
 from strategies import TOLERANCE, batches, dtypes, few, seeds, sizes, uniform
 
 from stn_course.checks import check_size, describe
-from stn_course.transforms import HORIZON, Affine, Attention, Projective, regular_grid
+from stn_course.transforms import FAMILIES, HORIZON, Affine, Attention, Projective, regular_grid
 
-FAMILIES = [Affine(), Attention(), Projective()]
 families = pytest.mark.parametrize("transform", FAMILIES, ids=repr)
 
 

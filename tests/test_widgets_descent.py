@@ -18,12 +18,11 @@ from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, outlin
 from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 from stn_course.widgets import ThetaDescent
 from stn_course.widgets.descent import OWN, RATES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-FAMILIES = [Affine(), Attention(), Projective()]
 
 
 def settings_of(descent):

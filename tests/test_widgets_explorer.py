@@ -20,12 +20,11 @@ from stn_course.drawing.planes import REACH_INPUT, SIZE
 from stn_course.drawing.theta_text import MOST, read_theta, write_theta
 from stn_course.drawing.transformation import GAP, MARGIN, TITLE
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Attention, Projective, Range
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective, Range
 from stn_course.widgets import TransformationExplorer
 from stn_course.widgets.explorer import NONE_OF_THEM, OWN
 from stn_course.widgets.sliders import number_slider, on_a_step
 
-FAMILIES = [Affine(), Attention(), Projective()]
 families = st.sampled_from(FAMILIES)
 fewer = settings(max_examples=8, deadline=None)  # a picture is drawn for each control that is set
 FILE = png(Image.new("RGB", (30, 20), "#3366CC"))

@@ -54,7 +54,7 @@ class MatrixTransform(Transform):
         self.entries(theta, points)  # which checks both
         matrix, points = self.matrix(theta), points.to(theta.dtype)
         with without_autocast(theta.device):
-            source = points.flatten(1, -2) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]  # (B, N, 3)
+            source = points[:, None].flatten(1, -2) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]  # (B, N, 3)
         return source.reshape(*points.shape[:-1], 3)
 
     def grid(self, theta: Theta, size: Size, align_corners: bool = False) -> Grid:

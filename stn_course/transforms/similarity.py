@@ -49,6 +49,7 @@ class Similarity(MatrixTransform):
         "zoom out": {"scale": 1.5},
         "shift": {"shift_x": 0.5},
         "rotate 30°": {"rotation": 30.0},
+        "rotate and zoom": {"rotation": 30.0, "scale": 0.5},
         "upside down": {"rotation": 180.0},
     }
 
