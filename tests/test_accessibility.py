@@ -59,7 +59,7 @@ def words(monkeypatch):
             found.append((font.size, fill, palette.PAPER))
         return draw_text(self, xy, text, fill, font, *arguments, **options)
 
-    for name in [name for name in sys.modules if name.startswith("stn_course.widgets.")]:
+    for name in [name for name in sys.modules if name.startswith("stn_course.drawing.")]:
         for kept in vars(sys.modules[name]).values():  # what an earlier test has drawn is drawn again
             getattr(kept, "cache_clear", lambda: None)()
     monkeypatch.setattr(panel.Panel, "text", on_panel)
@@ -71,7 +71,7 @@ def words(monkeypatch):
 def test_words_in_what_can_be_dragged_are_large_and_dark(name, words):
     names = {"torch": torch}
     exec(EXAMPLES[name].source, names)
-    eval(EXAMPLES[name].composed, names)
+    names["explorer"].compose(**names["explorer"].state())
     assert words
     assert min(size for size, _, _ in words) >= SMALLEST
     for _, colour, background in words:  # on a panel dark words stand on paper, and bright ones on dark pixels

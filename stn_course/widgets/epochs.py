@@ -57,5 +57,5 @@ class EpochSlider(Explorer):
         )
         self.reset.tooltip = "back to the untrained network"
         self.controls = {"epoch": self.epoch, "reset": self.reset}
-        self.widget = ipywidgets.VBox([ipywidgets.HBox([self.epoch, self.reset]), self.picture])
+        self.widget = ipywidgets.VBox([ipywidgets.HBox([self.epoch, self.reset]), self.picture, self.message])
         self._begin({"epoch": self.epoch})
