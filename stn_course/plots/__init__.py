@@ -18,11 +18,11 @@ from stn_course.plots.images import (
     draw_points,
     height_to_width,
     image_grid,
+    learned_transformations,
     show_image,
     show_pixels,
     warping,
 )
-from stn_course.plots.looks import learned_transformations
 
 __all__ = [
     "IMAGE_EXTENT",
