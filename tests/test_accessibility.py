@@ -100,6 +100,7 @@ FIGURES = {
         {f"{kind} {i}": HISTORY for kind in ("CNN", "STN") for i in range(3)}
     ),
     "learned_transformations": lambda: plots.learned_transformations(STCNN().eval(), *digits()),
+    "moved_frames": lambda: plots.moved_frames({"a title": torch.eye(3)}, "a frame"),
     "recovered_poses": lambda: plots.recovered_poses(some_poses(), some_poses()),
 }
 

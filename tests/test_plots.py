@@ -234,3 +234,113 @@ def test_the_readers_own_matplotlib_settings_stay_as_they_are(digits):
     before = dict(matplotlib.rcParams)
     plots.image_grid(digits[0]).png()
     assert dict(matplotlib.rcParams) == before
+
+
+# Panels, and what is drawn on them
+
+
+def test_panels_stand_in_rows_with_their_titles_in_the_course_s_style():
+    figure, axes = plots.panels("three panels", ["a", "b", "c"], size=(2, 1.5), columns=2, sharey=True)
+    assert tuple(figure.get_size_inches()) == (4, 3) and figure.alt == "three panels"
+    assert [axis.get_title() for axis in axes] == ["a", "b", "c"]
+    assert axes[0].title.get_fontsize() == plots.STYLE["axes.titlesize"]
+    assert not figure.axes[3].axison
+
+
+def test_a_border_beyond_the_image_does_not_move_the_image():
+    images, far = torch.rand(2, 1, 8, 8), torch.tensor([2.0, 0, 1, 0, 2, 0])
+    figure = plots.image_grid(images, thetas=[far, None])
+    assert [axis.get_xlim() for axis in figure.axes] == [(-1, 1)] * 2
+    torch.testing.assert_close(drawn(figure.axes[0])[0].float(), plots.target_border(far))
+    assert not figure.axes[1].lines
+
+
+@pytest.mark.parametrize("wrong", [{"titles": ["one"]}, {"thetas": [None] * 3}], ids=str)
+def test_there_is_a_title_and_a_theta_for_every_image_or_an_error(wrong):
+    with pytest.raises(ValueError, match=f"expected one of the {next(iter(wrong))} an image, 2, got"):
+        plots.image_grid(torch.rand(2, 1, 8, 8), **wrong)
+
+
+def test_pixels_stand_at_whole_numbers_with_their_values_and_weights():
+    _, [axis] = plots.panels("two rows of three pixels")
+    image = torch.tensor([[[0.0, 0.2, 0.4], [0.6, 0.8, 1.0]]])
+    plots.show_pixels(axis, image, weights=torch.tensor([[0, 0.25, 0], [0, 0.75, 0]]))
+    assert axis.images[0].get_extent() == [-0.5, 2.5, 1.5, -0.5]
+    assert [line.get_xydata().tolist()[0] for line in axis.lines] == [[m, n] for n in range(2) for m in range(3)]
+    assert sorted(text.get_text() for text in axis.texts if text.get_weight() != "bold") == sorted(
+        f"{value:.1f}" for value in image.flatten().tolist()
+    )
+    assert {text.get_text(): text.get_position()[0] for text in axis.texts if text.get_weight() == "bold"} == {
+        "0.25": 1,
+        "0.75": 1,
+    }
+    thin, thick = axis.patches
+    assert thin.get_linewidth() < thick.get_linewidth() and thin.get_edgecolor() == thick.get_edgecolor()
+
+
+def test_an_enlarged_image_keeps_the_pixel_coordinates_of_the_small_one():
+    _, [axis] = plots.panels("an enlarged image")
+    plots.show_pixels(axis, torch.rand(1, 96, 96), size=(6, 4))
+    assert axis.images[0].get_extent() == [-0.5, 3.5, 5.5, -0.5]
+    assert not axis.lines and not axis.texts
+
+
+def test_points_are_dots_where_they_lie_and_arrows_start_there():
+    _, [axis] = plots.panels("dots with arrows")
+    points, arrows = torch.rand(2, 3, 2, requires_grad=True), torch.rand(2, 3, 2)
+    plots.draw_points(axis, points, arrows, colour=palette.TARGET)
+    dots, quiver = axis.collections
+    for offsets in (dots.get_offsets(), quiver.get_offsets()):
+        torch.testing.assert_close(torch.tensor(np.asarray(offsets)).float(), points.detach().flatten(0, 1))
+    torch.testing.assert_close(torch.tensor(np.stack((quiver.U, quiver.V), 1)).float(), arrows.flatten(0, 1))
+
+
+def test_curves_of_one_colour_differ_in_their_lines_also_when_drawn_one_after_the_other():
+    _, [axis] = plots.panels("three curves")
+    plots.draw_curves(axis, [0, 1], {"a": [0, 1], "b": [1, 0], "c": [1, 1]}, {"b": palette.BASELINE})
+    plots.draw_curves(axis, [0, 1], {"d": [2, 2]}, dots={"given": ([0], [0])}, xlabel="x", ylim=(0, 3))
+    assert [(line.get_color(), line.get_linestyle()) for line in axis.lines] == [
+        (palette.TARGET, "-"),
+        (palette.BASELINE, "-"),
+        (palette.TARGET, "--"),
+        (palette.TARGET, ":"),
+        (palette.INK, "None"),
+    ]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b", "c", "d", "given"]
+    assert (axis.get_xlabel(), axis.get_ylim()) == ("x", (0, 3))
+
+
+def test_moved_frames_draw_the_frame_where_the_matrix_takes_it():
+    shift = torch.tensor([[1.0, 0, 0.5], [0, 1, 0.25], [0, 0, 1]])
+    axis = plots.moved_frames({"shift": shift}, "a shifted frame", reach=2).axes[0]
+    start, end = (line for line in axis.lines if line.get_marker() == "o")
+    assert (start.get_color(), start.get_xydata().tolist()) == (palette.TARGET, [[-1, -1]])
+    assert (end.get_color(), end.get_xydata().tolist()) == (palette.SOURCE, [[-0.5, -0.75]])
+    corners = torch.cat([points[[0, -1]] for points in drawn(axis) if len(points) == 65]).unique(dim=0).tolist()
+    assert [-0.5, -0.75] in corners and [1.5, 1.25] in corners and [-1, -1] in corners
+    assert axis.get_ylim() == (2, -2)
+
+
+def test_moved_frames_break_off_where_the_third_coordinate_is_not_positive():
+    tilted = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 2, 1]])
+    ends = plots.moved_frames({"a horizon inside": tilted}, "a torn frame").axes[0].lines[-1].get_xydata()
+    assert np.isnan(ends).all()  # the top left corner lies beyond the horizon
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda axis: plots.show_pixels(axis, torch.rand(3, 4, 4)), r"one grey image \(1, H, W\), got .*\(3, 4, 4\)"),
+        (lambda axis: plots.draw_points(axis, torch.rand(4, 2), torch.rand(3, 2)), r"points \(4, 2\), got .*\(3, 2\)"),
+        (lambda axis: plots.draw_curves(axis, [0, 1], {"a": [0]}), "expected 2 values, one for each x, got 1 for 'a'"),
+        (
+            lambda axis: plots.draw_curves(axis, [0], {"a": [0]}, legend="below"),
+            "legend as one of inside, above, right",
+        ),
+        (lambda axis: plots.moved_frames({"a": torch.eye(2)}, "two rows"), r"a matrix \(3, 3\), got .*\(2, 2\)"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(draw, message):
+    _, [axis] = plots.panels("nothing")
+    with pytest.raises(ValueError, match=message):
+        draw(axis)

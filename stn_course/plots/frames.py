@@ -1,0 +1,97 @@
+"""Where a transformation takes the frame of the output: the border where the sampler looks."""
+
+from collections.abc import Mapping
+
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from stn_course.checks import describe
+from stn_course.palette import SOURCE, TARGET
+from stn_course.plots.figure import Figure, panels
+from stn_course.transforms import Affine, Transform
+
+
+def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 33) -> Tensor:
+    """Where the outer edge of the output lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
+
+    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1. It is for
+    drawing: on the CPU and without a gradient, wherever θ comes from.
+
+    Example:
+        >>> target_border(torch.tensor([0.5, 0, 0, 0, 0.5, 0]), points=2)  # the middle quarter
+        tensor([[-0.5000, -0.5000],
+                [ 0.5000, -0.5000],
+                [ 0.5000,  0.5000],
+                [-0.5000,  0.5000],
+                [-0.5000, -0.5000]])
+    """
+    theta = theta.detach().cpu()
+    side = torch.linspace(-1, 1, points, dtype=theta.dtype)[:-1]
+    one = torch.ones_like(side)
+    edge = torch.cat(
+        [
+            torch.stack(pair, 1)
+            for pair in ((side, -one), (one, side), (-side, one), (-one, -side), (-one[:1], -one[:1]))
+        ]
+    )
+    homogeneous = torch.cat((edge, torch.ones(len(edge), 1, dtype=theta.dtype)), dim=1)
+    return transform.from_homogeneous(homogeneous @ transform.matrix(theta[None])[0].mT)
+
+
+def draw_border(axis: Axes, theta: Tensor, transform: Transform = Affine(), **line) -> None:
+    """Draw on an image the border where the sampler looks, with a dot at the output's top left corner."""
+    border = target_border(theta, transform)
+    axis.plot(*border.T, **({"color": SOURCE, "linewidth": 2} | line))
+    axis.plot(*border[0], "o", color=line.get("color", SOURCE), markersize=5)
+
+
+LETTER_F = ((-0.3, 0.55), (-0.3, 0.0), (0.2, 0.0), (-0.3, 0.0), (-0.3, -0.55), (0.4, -0.55))
+
+
+def moved_frames(
+    matrices: Mapping[str, Tensor], alt: str, reach: float = 1.7, columns: int = 4, size: float = 2.35
+) -> Figure:
+    """One panel a matrix: a frame with a letter F where it starts, in blue, and where the matrix takes it.
+
+    A dot marks the corner that starts at the top left. Nothing is drawn where the third coordinate is not positive.
+
+    Args:
+        matrices: title → (3, 3), target → source.
+        alt: what the figure shows, in words.
+        reach: the panels go from -reach to reach, normalised.
+        columns: panels in a row.
+        size: width of a panel in inches.
+
+    Raises:
+        ValueError: if a matrix is not (3, 3).
+
+    Example:
+        >>> figure = moved_frames({"nothing": torch.eye(3)}, "a frame that stays where it is")
+        >>> figure.axes[0].get_title()
+        'nothing'
+    """
+    figure, axes = panels(alt, [*matrices], (size, size + 0.2), columns)
+    for axis, matrix in zip(axes, matrices.values()):
+        if matrix.shape != (3, 3):
+            raise ValueError(f"expected a matrix (3, 3), got {describe(matrix)}")
+        _draw_frame(axis, torch.eye(3), TARGET, alpha=0.45)
+        _draw_frame(axis, matrix.detach().cpu().float(), SOURCE, rules=True)
+        axis.set(xlim=(-reach, reach), ylim=(reach, -reach), xticks=(-1, 0, 1), yticks=(-1, 0, 1), aspect="equal")
+        axis.spines[:].set_visible(False)
+    return figure
+
+
+def _draw_frame(axis: Axes, matrix: Tensor, colour: str, rules: bool = False, **style) -> None:
+    def place(points: Tensor) -> Tensor:
+        x, y, w = (torch.cat((points, torch.ones_like(points[..., :1])), -1) @ matrix.mT).unbind(-1)
+        return torch.where(w > 1e-3, torch.stack((x, y)) / w, torch.nan)
+
+    t, rows = torch.linspace(-1, 1, 65), torch.linspace(-1, 1, 9)
+    across = torch.stack(torch.meshgrid(t, rows, indexing="ij"), dim=-1)
+    lines = torch.cat((across, across.flip(-1)), dim=1)  # (65, 18, 2): nine rows and nine columns
+    if rules:
+        axis.plot(*place(lines), color=colour, linewidth=0.6, alpha=0.55)
+    axis.plot(*place(lines[:, [0, 8, 9, 17]]), color=colour, linewidth=2, **style)
+    axis.plot(*place(torch.tensor(LETTER_F)), color=colour, linewidth=3, solid_capstyle="round", **style)
+    axis.plot(*place(lines[0, :1]), "o", color=colour, markersize=6)

@@ -1,0 +1,275 @@
+"""Images, their pixels with values, the points where a sampler looks, and what a network makes of images."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.patches import ConnectionPatch, Rectangle
+from torch import Tensor
+
+from stn_course.checks import Size, describe
+from stn_course.data import Normalise
+from stn_course.palette import GRADIENT, INK, SOURCE, TARGET
+from stn_course.plots.figure import Figure, styled
+from stn_course.plots.frames import draw_border, target_border
+from stn_course.transforms import Affine, Transform
+
+IMAGE_EXTENT = (-1, 1, 1, -1)  # left, right, bottom, top: y points down
+
+
+@styled
+def image_grid(
+    images: Tensor | Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    columns: int = 10,
+    alt: str | None = None,
+    size: float = 0.95,
+    thetas: Sequence[Tensor | None] | None = None,
+) -> Figure:
+    """Images side by side, each with its title above.
+
+    Args:
+        images: (N, C, H, W) with C 1 or 3, float in [0, 1] or uint8; or a list of (C, H, W), each of its own size.
+        titles: one an image.
+        columns: images in a row.
+        alt: what the figure shows, in words.
+        size: width of an image in inches.
+        thetas: one an image, (6,): where the sampler looks, of which the border is drawn; None for an image without.
+
+    Raises:
+        ValueError: if there are not as many titles, or thetas, as images.
+    """
+    n = len(images)
+    for name, values in (("titles", titles), ("thetas", thetas)):
+        if values is not None and len(values) != n:
+            raise ValueError(f"expected one of the {name} an image, {n}, got {len(values)}")
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    high = size * max(map(height_to_width, images)) + (0.25 if titles else 0)
+    figure = Figure(alt or f"{n} images in {rows} rows", size * columns, high * rows)
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis in axes:
+        axis.set_axis_off()
+    for index, image in enumerate(images):
+        show_image(axes[index], image)
+        if titles is not None:
+            axes[index].set_title(titles[index], pad=3)
+        if thetas is not None and thetas[index] is not None:
+            draw_border(axes[index], thetas[index])
+    return figure
+
+
+def height_to_width(images: Tensor) -> float:
+    """Height over width, in pixels, of images (..., H, W): how long a unit along y is drawn against one along x.
+
+    Example:
+        >>> height_to_width(torch.zeros(1, 40, 80))
+        0.5
+    """
+    height, width = images.shape[-2:]
+    return height / width
+
+
+@styled
+def show_image(axis: Axes, image: Tensor) -> None:
+    """Draw one image (C, H, W) in normalised coordinates, without ticks; its pixels are square.
+
+    The panel ends at the image's edge, whatever else is drawn on it, until its limits are set.
+    """
+    pixels = image.detach().cpu().float() / (255 if image.dtype == torch.uint8 else 1)
+    shown = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
+    shape = height_to_width(image)
+    axis.imshow(shown.clamp(0, 1).numpy(), vmin=0, vmax=1, extent=IMAGE_EXTENT, aspect=shape)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    axis.autoscale(False)
+
+
+@styled
+def show_pixels(
+    axis: Axes,
+    image: Tensor,
+    values: bool = True,
+    weights: Tensor | None = None,
+    size: Size | None = None,
+) -> None:
+    """Draw one grey image in pixel coordinates: the centre of the pixel in column m and row n is (m, n).
+
+    Args:
+        axis: where to draw.
+        image: (1, H, W), float in [0, 1].
+        values: write the value of each pixel above its centre.
+        weights: (H, W), what counts for the pixels: a green frame, the thicker the larger, and the number; none for 0.
+        size: (H, W) of the image whose pixel coordinates are meant, if this is an enlarged one of it, which has
+            neither dots nor numbers.
+
+    Raises:
+        ValueError: if the image is not one grey image.
+
+    Example:
+        >>> from stn_course.plots import panels
+        >>> figure, [axis] = panels("three pixels")
+        >>> show_pixels(axis, torch.tensor([[[0.0, 0.5, 1.0]]]))
+        >>> [text.get_text() for text in axis.texts], [float(end) for end in axis.get_xlim()]
+        (['0.0', '0.5', '1.0'], [-0.5, 2.5])
+    """
+    if image.dim() != 3 or len(image) != 1:
+        raise ValueError(f"expected one grey image (1, H, W), got {describe(image)}")
+    image = image.detach().cpu()
+    height, width = size or image.shape[1:]
+    axis.imshow(image[0].numpy(), vmin=0, vmax=1, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    axis.set(xticks=range(width), yticks=range(height), xlabel="x (pixels)")
+    axis.set_ylabel("y", rotation=0)
+    for n, m in [] if size else torch.cartesian_prod(torch.arange(height), torch.arange(width)).tolist():
+        value = image[0, n, m].item()
+        colour = "white" if value < 0.45 else INK
+        word = {"color": colour, "ha": "center", "va": "center"}
+        axis.plot(m, n, ".", color=colour, markersize=3)
+        if values:
+            axis.text(m, n - 0.27, f"{value:.1f}", fontsize=9, **word)
+        if weights is not None and weights[n, m] != 0:
+            frame = {"fill": False, "edgecolor": GRADIENT, "linewidth": 1 + 9 * float(weights[n, m])}
+            axis.add_patch(Rectangle((m - 0.46, n - 0.46), 0.92, 0.92, **frame))
+            axis.text(m, n + 0.24, f"{weights[n, m]:.2f}", weight="bold", **word)
+
+
+def draw_points(
+    axis: Axes, points: Tensor, arrows: Tensor | None = None, size: float = 22, colour: str = SOURCE
+) -> None:
+    """Draw dots, the places where a sampler looks, and a green arrow from each, such as its gradient.
+
+    Args:
+        axis: where to draw.
+        points: (..., 2), x and y in the coordinates of the axis.
+        arrows: (..., 2), in the same coordinates.
+        size: area of a dot in square points; 0 for none.
+        colour: of the dots.
+
+    Raises:
+        ValueError: if there is not one arrow a point.
+
+    Example:
+        >>> from stn_course.plots import panels
+        >>> figure, [axis] = panels("two dots")
+        >>> draw_points(axis, torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
+        >>> axis.collections[0].get_offsets().tolist()
+        [[0.0, 1.0], [2.0, 3.0]]
+    """
+    if arrows is not None and arrows.shape != points.shape:
+        raise ValueError(f"expected an arrow for each of the points {tuple(points.shape)}, got {describe(arrows)}")
+    x, y = points.detach().cpu().reshape(-1, 2).T
+    axis.scatter(x, y, s=size, color=colour, edgecolors="white", linewidths=0.15 * size**0.5, zorder=3)
+    if arrows is not None:
+        in_units = {"angles": "xy", "scale_units": "xy", "scale": 1}
+        axis.quiver(x, y, *arrows.detach().cpu().reshape(-1, 2).T, color=GRADIENT, width=0.006, **in_units)
+
+
+@styled
+def warping(
+    image: Tensor,
+    theta: Tensor,
+    output: Tensor,
+    transform: Transform = Affine(),
+    alt: str | None = None,
+) -> Figure:
+    """Left the input with the sampling grid over it, right the output with its regular grid: the same dots, moved.
+
+    Args:
+        image: (C, H, W), the input.
+        theta: (n_params,).
+        output: (C, H', W'), what the sampler made of it.
+        transform: the family θ belongs to.
+        alt: what the figure shows, in words.
+    """
+    flattest = min(1, max(height_to_width(image), height_to_width(output)))
+    figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 1.0 + 3.1 * flattest)
+    left, right = figure.subplots(1, 2)
+    dots = (8, 8)
+    theta = theta.detach().cpu()
+    sampling = transform.grid(theta[None], dots)[0].flatten(0, 1)
+    regular = transform.grid(transform.identity()[None], dots)[0].flatten(0, 1)
+    for axis, picture, grid, colour, border, title in (
+        (left, image, sampling, SOURCE, theta, "input, and where the sampler looks"),
+        (right, output, regular, TARGET, transform.identity(), "output, on its regular grid"),
+    ):
+        show_image(axis, picture)
+        axis.scatter(*grid.T, s=9, color=colour, linewidths=0)
+        draw_border(axis, border, transform, color=colour)
+        axis.set_title(title)
+        axis.spines[["left", "bottom"]].set_visible(True)
+        axis.set_xticks([-1, 0, 1])
+        axis.set_yticks([-1, 0, 1])
+        axis.set_xlabel("x")
+        axis.set_ylabel("y", rotation=0)
+    reach = max(1.05, 1.05 * float(target_border(theta, transform).abs().max()))
+    left.set_xlim(-reach, reach)
+    left.set_ylim(reach, -reach)
+    right.set_xlim(-1.05, 1.05)
+    right.set_ylim(1.05, -1.05)
+    return figure
+
+
+@styled
+@torch.inference_mode()
+def learned_transformations(
+    model: torch.nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    normalise: Normalise | None = None,
+    classes: Sequence[str] | None = None,
+    alt: str | None = None,
+) -> Figure:
+    """Four rows joined by arrows: input, the border where the network looks, what it sees, what it says.
+
+    Args:
+        model: a network with `.spatial_transformer` and `.classifier`, in evaluation mode.
+        images: (N, C, H, W), float in [0, 1]; about five.
+        labels: (N,), the right answers.
+        normalise: what is done to images before the network gets them; it is undone before they are drawn.
+        classes: what each label stands for; the numbers themselves if None.
+        alt: what the figure shows, in words.
+    """
+    layer = model.spatial_transformer
+    inputs = images if normalise is None else normalise(images)
+    theta = layer.theta(inputs)
+    seen = layer.warp(inputs, theta)
+    answers = model.classifier(seen).softmax(1)
+    if normalise is not None:
+        seen = normalise.undo(seen)
+    names = classes or [str(label) for label in range(answers.shape[1])]
+    said, truth = [names[label] for label in answers.argmax(1).tolist()], [names[label] for label in labels.tolist()]
+    words = f"it says {', '.join(said)}; right is {', '.join(truth)}"
+    verdicts = [name if name == right else f"{name},\nbut it is {right}" for name, right in zip(said, truth)]
+    looks = [(one, layer.transform) for one in theta]
+    alt = alt or f"{len(images)} inputs, where the network looks in them, what it sees; {words}"
+    return _four_rows(images, looks, seen, list(zip(verdicts, answers.amax(1).tolist())), alt)
+
+
+def _four_rows(images: Tensor, looks: list, seen: Tensor, verdicts: list[tuple[str, float]], alt: str) -> Figure:
+    n, shape = len(images), height_to_width(images)
+    heights = [shape, shape, height_to_width(seen)]
+    figure = Figure(alt, 1.45 * n + 1.1, 5.6 + 1.5 * (sum(heights) - 3))
+    axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [*heights, 0.45]})
+    for i, column in enumerate(axes.T):
+        for axis, image, colour in zip(column, (images[i], images[i], seen[i]), (SOURCE, SOURCE, TARGET)):
+            show_image(axis, image)
+            axis.spines[:].set(visible=True, color=colour, linewidth=1.2)
+        draw_border(column[1], *looks[i])
+        column[3].set_axis_off()
+        verdict, certainty = verdicts[i]
+        size = 18 if len(verdict) == 1 else 11
+        column[3].text(0.5, 0.55, verdict, ha="center", va="center", fontsize=size, weight="bold")
+        column[3].text(0.5, 0.0, f"{certainty:.1%}", ha="center", va="center")
+        for above, below in pairwise(column):
+            _join(figure, above, below, top=0.95 if below is column[3] else 1.02)
+    for axis, text in zip(axes[:, 0], ("input", "where it\nlooks", "what it\nsees", "what it\nsays")):
+        axis.text(-0.12, 0.5, text, ha="right", va="center", transform=axis.transAxes)
+    return figure
+
+
+def _join(figure: Figure, above: Axes, below: Axes, top: float) -> None:
+    places = {"coordsA": "axes fraction", "coordsB": "axes fraction", "axesA": above, "axesB": below}
+    arrow = {"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1}
+    figure.add_artist(ConnectionPatch((0.5, -0.02), (0.5, top), **places, **arrow))
