@@ -6,7 +6,7 @@ import torch
 from elsewhere import elsewhere
 
 from stn_course import palette, plots
-from stn_course.algebra import from_parts
+from stn_course.algebra import from_parts, target_border
 from stn_course.data import Normalise, load_mnist
 from stn_course.distortions import RTS
 from stn_course.models import STCNN
@@ -30,7 +30,7 @@ def drawn(axis):
 
 @pytest.mark.parametrize("transform", FAMILIES, ids=repr)
 def test_the_border_of_the_identity_is_the_edge_of_the_image(transform):
-    border = plots.target_border(transform.identity(), transform)
+    border = target_border(transform.identity(), transform)
     assert torch.equal(border.abs().amax(1), torch.ones(len(border)))
     assert torch.equal(border[0], torch.tensor([-1.0, -1.0])) and torch.equal(border[0], border[-1])
     assert torch.equal(border[32], torch.tensor([1.0, -1.0]))  # it goes to the right first: y points down
@@ -38,7 +38,7 @@ def test_the_border_of_the_identity_is_the_edge_of_the_image(transform):
 
 def test_the_border_lies_half_a_pixel_outside_the_outermost_samples():
     theta, size = THETA, (10, 14)
-    corner = to_pixels(plots.target_border(theta)[0], size)
+    corner = to_pixels(target_border(theta)[0], size)
     grid = to_pixels(Affine().grid(theta[None], size), size)[0]
     step_right, step_down = grid[0, 1] - grid[0, 0], grid[1, 0] - grid[0, 0]
     torch.testing.assert_close(corner, grid[0, 0] - step_right / 2 - step_down / 2, atol=1e-4, rtol=0)
@@ -46,7 +46,7 @@ def test_the_border_lies_half_a_pixel_outside_the_outermost_samples():
 
 def test_a_projective_border_is_the_transform_of_the_corners():
     theta = Projective().identity() + torch.tensor([0, 0, 0, 0, 0, 0, 0.5, 0])
-    border = plots.target_border(theta, Projective(), points=2)
+    border = target_border(theta, Projective(), points=2)
     torch.testing.assert_close(border[:2], torch.tensor([[-2.0, -2.0], [1 / 1.5, -1 / 1.5]]))
 
 
@@ -72,7 +72,7 @@ def test_learned_transformations_draws_the_border_the_network_uses(digits):
     model.spatial_transformer.localisation[-1].bias.data.copy_(THETA)
     figure = plots.learned_transformations(model, images, labels)
     second_row = figure.axes[len(images)]
-    torch.testing.assert_close(drawn(second_row)[0].float(), plots.target_border(THETA))
+    torch.testing.assert_close(drawn(second_row)[0].float(), target_border(THETA))
     third_row = figure.axes[2 * len(images)].images[0].get_array().data
     seen = warp(images, THETA.expand(len(images), 6))[0, 0].clamp(0, 1)
     torch.testing.assert_close(torch.tensor(third_row), seen, atol=1e-5, rtol=0)
@@ -201,7 +201,7 @@ def test_tensors_of_any_device_that_require_gradients_are_drawn_alike(digits):
     ):
         assert here.png() == there.png()
     for transform, one in ((Affine(), theta), (Projective(), projective)):
-        assert torch.equal(plots.target_border(elsewhere(one), transform), plots.target_border(one, transform))
+        assert torch.equal(target_border(elsewhere(one), transform), target_border(one, transform))
 
 
 def test_learning_curves_are_grey_for_a_baseline_and_logarithmic_for_a_loss():
@@ -251,7 +251,7 @@ def test_a_border_beyond_the_image_does_not_move_the_image():
     images, far = torch.rand(2, 1, 8, 8), torch.tensor([2.0, 0, 1, 0, 2, 0])
     figure = plots.image_grid(images, thetas=[far, None])
     assert [axis.get_xlim() for axis in figure.axes] == [(-1, 1)] * 2
-    torch.testing.assert_close(drawn(figure.axes[0])[0].float(), plots.target_border(far))
+    torch.testing.assert_close(drawn(figure.axes[0])[0].float(), target_border(far))
     assert not figure.axes[1].lines
 
 

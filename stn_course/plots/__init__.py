@@ -12,7 +12,7 @@ draws on one of the axes that `panels` makes. Tensors may lie on any device, and
 
 from stn_course.plots.curves import draw_curves, learning_curves, recovered_poses
 from stn_course.plots.figure import STYLE, Figure, panels
-from stn_course.plots.frames import draw_border, moved_frames, target_border
+from stn_course.plots.frames import draw_border, moved_frames
 from stn_course.plots.images import (
     IMAGE_EXTENT,
     draw_points,
@@ -40,6 +40,5 @@ __all__ = [
     "recovered_poses",
     "show_image",
     "show_pixels",
-    "target_border",
     "warping",
 ]

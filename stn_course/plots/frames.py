@@ -6,37 +6,11 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from stn_course.algebra import target_border
 from stn_course.checks import describe
 from stn_course.palette import SOURCE, TARGET
 from stn_course.plots.figure import Figure, panels
 from stn_course.transforms import Affine, Transform
-
-
-def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 33) -> Tensor:
-    """Where the outer edge of the output lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
-
-    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1. It is for
-    drawing: on the CPU and without a gradient, wherever θ comes from.
-
-    Example:
-        >>> target_border(torch.tensor([0.5, 0, 0, 0, 0.5, 0]), points=2)  # the middle quarter
-        tensor([[-0.5000, -0.5000],
-                [ 0.5000, -0.5000],
-                [ 0.5000,  0.5000],
-                [-0.5000,  0.5000],
-                [-0.5000, -0.5000]])
-    """
-    theta = theta.detach().cpu()
-    side = torch.linspace(-1, 1, points, dtype=theta.dtype)[:-1]
-    one = torch.ones_like(side)
-    edge = torch.cat(
-        [
-            torch.stack(pair, 1)
-            for pair in ((side, -one), (one, side), (-side, one), (-one, -side), (-one[:1], -one[:1]))
-        ]
-    )
-    homogeneous = torch.cat((edge, torch.ones(len(edge), 1, dtype=theta.dtype)), dim=1)
-    return transform.from_homogeneous(homogeneous @ transform.matrix(theta[None])[0].mT)
 
 
 def draw_border(axis: Axes, theta: Tensor, transform: Transform = Affine(), **line) -> None:

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch, Rectangle
 from torch import Tensor
 
+from stn_course.algebra import target_border
 from stn_course.checks import Size, describe
 from stn_course.data import Normalise
 from stn_course.palette import GRADIENT, INK, SOURCE, TARGET
 from stn_course.plots.figure import Figure, styled
-from stn_course.plots.frames import draw_border, target_border
+from stn_course.plots.frames import draw_border
 from stn_course.transforms import Affine, Transform
 
 IMAGE_EXTENT = (-1, 1, 1, -1)  # left, right, bottom, top: y points down
