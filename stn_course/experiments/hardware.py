@@ -17,11 +17,11 @@ import torch.nn.functional as F
 
 from stn_course.allocator import reuse_freed_memory
 from stn_course.data import Batches
-from stn_course.experiments.catalogue import find
-from stn_course.experiments.recipes import Experiment, Recipe
+from stn_course.experiments.catalogue import Experiment, get_experiment
 from stn_course.files import atomic_write
 from stn_course.out_of_memory import out_of_memory
 from stn_course.places import data_folder
+from stn_course.tasks import Recipe
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 FILE = "precision.json"
@@ -103,7 +103,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
         >>> faster_precision("rts-mnist/st-cnn", "published", torch.device("cpu"))
         Precision(name='float32', because="the recipe's")
     """
-    experiment = find(name)
+    experiment = get_experiment(name)
     if not experiment.recipes[recipe].autocast:
         return Precision("float32", "the recipe's")
     if not native_bfloat16(device):
@@ -136,7 +136,7 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
     with torch.random.fork_rng([device] if cuda else []):
         model = experiment.model().to(device, memory_format=torch.channels_last).train()
         data = experiment.load("test", offline=True)[:size]
-        prepare, generator = experiment.preparation(recipe), torch.Generator(device).manual_seed(0)
+        prepare, generator = experiment.training_transform(recipe), torch.Generator(device).manual_seed(0)
         images, labels = next(iter(Batches(data, size, prepare, generator=generator, device=device)))
 
         def seconds(dtype: torch.dtype | None) -> float:

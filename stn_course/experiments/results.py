@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
+from stn_course.checks import lookup
 from stn_course.data import DataError
-from stn_course.experiments.catalogue import EXPERIMENTS, choose, find
+from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
 from stn_course.files import atomic_write, load_tensors
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -54,8 +55,8 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
         >>> model.training
         False
     """
-    experiment = find(name)
-    choose("recipe", recipe, experiment.recipes)
+    experiment = get_experiment(name)
+    lookup("recipe", recipe, experiment.recipes)
     path = _result_path(name, recipe, 0, ".pt")
     if not path.exists():
         raise FileNotFoundError(
@@ -66,7 +67,7 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
 
 def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
     """The record of a run that comes with the package; errors as `load_pretrained`."""
-    choose("recipe", recipe, find(name).recipes)
+    lookup("recipe", recipe, get_experiment(name).recipes)
     path = _result_path(name, recipe, seed, ".json")
     if not path.exists():
         raise FileNotFoundError(
@@ -138,7 +139,8 @@ def comparison_table(task: str = "") -> str:
         )
         if (published, theirs, ours) == ("–", "–", "–"):
             continue
-        sizes = [f"{sum(p.numel() for p in find(key).model().parameters()):,}" for key in (name, experiment.baseline)]
+        models = experiment.model(), get_experiment(experiment.baseline).model()
+        sizes = [f"{sum(p.numel() for p in model.parameters()):,}" for model in models]
         lines.append(_row((experiment.title, sizes[0], published, theirs, ours, without, sizes[1])))
     return "\n".join(lines)
 

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint, saved_fingerprint
+from stn_course.checks import lookup
 from stn_course.data import Batches, ImageData
-from stn_course.experiments.catalogue import choose, find
+from stn_course.experiments.catalogue import get_experiment
 from stn_course.experiments.hardware import (
     PRECISIONS,
     Precision,
@@ -103,13 +104,13 @@ def run(
         Traceback (most recent call last):
         ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
     """
-    experiment = find(name)
+    experiment = get_experiment(name)
     profile = profile_name(profile)
-    size = choose("profile", profile, experiment.profiles)
-    plan = choose("recipe", recipe, experiment.recipes)
+    size = lookup("profile", profile, experiment.profiles)
+    plan = lookup("recipe", recipe, experiment.recipes)
     device = find_device(device)
     if precision is not None:
-        choose("precision", precision, PRECISIONS)
+        lookup("precision", precision, PRECISIONS)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ValueError(f"expected seed as a whole number from 0 to 2**64 - 1, got {seed!r}")
     if output is not None and not os.fspath(output):
@@ -122,7 +123,7 @@ def run(
         train, test = train[:kept], train[kept:]
     else:
         test = experiment.load("test", offline=size.offline)[: size.test_images]
-    train, scored_on = train[: size.train_images], experiment.task(test)
+    train, scored_on = train[: size.train_images], experiment.scored_images(test)
 
     kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
     usual = runs_folder() / kind / name / f"{recipe}-{profile}-{seed}-{train.digest[:4]}"  # nor are other data's
@@ -139,7 +140,7 @@ def run(
         layout = torch.channels_last if channels_last else torch.contiguous_format
         model = experiment.model().to(device, memory_format=layout)
         generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
+        batches = Batches(train, plan.batch_size, experiment.training_transform(plan), True, generator, device)
         scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
         optimizer, schedule = plan.make(model, size.epochs * len(batches))
         fingerprint = {
@@ -161,11 +162,11 @@ def run(
             print(f"Going on after epoch {len(history)} of {size.epochs}.")
         if every_epoch and (without := [row["epoch"] for row in history.rows if "test_accuracy" not in row]):
             print(f"The test split was not scored after epochs {without[0]} to {without[-1]}, which are not repeated.")
-        watched = experiment.watched(scored_on)  # as the network sees them
-        watched = (watched if experiment.normalise is None else experiment.normalise(watched)).to(device)
+        probes = experiment.probe_images(scored_on)  # as the network sees them
+        probes = (probes if experiment.normalise is None else experiment.normalise(probes)).to(device)
 
         def after_epoch(row: dict) -> dict:
-            extra = {"theta": _thetas(model, watched)} if isinstance(model, STNetwork) else {}
+            extra = {"theta": _thetas(model, probes)} if isinstance(model, STNetwork) else {}
             if every_epoch:
                 as_saved = copy.deepcopy(model)
                 as_saved.load_state_dict(_rounded(model))

@@ -1,0 +1,70 @@
+"""What there is to learn: images, how they are distorted, and how an answer is judged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from stn_course.data import ImageData, Normalise
+from stn_course.distortions import RTS
+from stn_course.tasks.recipe import Profile, Recipe
+
+TEST_SEED = 20150605
+
+
+def first_of_each(data: ImageData) -> Tensor:
+    """The first image of each class that there is: (classes, C, H, W), float32 in [0, 1]."""
+    first = [data.labels.tolist().index(label) for label in data.labels.unique().tolist()]
+    return data.images[first].float() / 255
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt, whoever learns it.
+
+    Args:
+        name: the first half of the names of its experiments: "rts-mnist".
+        load: (split, offline=…) → `ImageData`, for the splits "train" and "test".
+        profiles: how much is trained and scored, by the profile's name.
+        distortion: applied to both splits; an augmentation belongs to a recipe, and to training alone.
+        normalise: the last thing that happens to images, in training and in scoring.
+        probe_images: scored images → those whose θ is recorded after each epoch, (N, C, H, W), float32 in [0, 1].
+    """
+
+    name: str
+    load: Callable[..., ImageData]
+    profiles: Mapping[str, Profile]
+    distortion: RTS | None = None
+    normalise: Normalise | None = None
+    probe_images: Callable[[ImageData], Tensor] = first_of_each
+
+    def scored_images(self, data: ImageData) -> ImageData:
+        """The images to score on: under one fixed draw of the distortion, if there is one; not yet normalised."""
+        return data if self.distortion is None else distorted(data, self.distortion)
+
+    def training_transform(self, recipe: Recipe) -> Callable[[Tensor, torch.Generator | None], Tensor]:
+        """What happens to a batch of training images: augment, distort, normalise, as far as each is asked for."""
+        steps = [step for step in (recipe.augmentation, self.distortion, self.normalise) if step is not None]
+
+        def prepare(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+            for step in steps:
+                images = step(images, generator)
+            return images
+
+        return prepare
+
+
+def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageData:
+    """Put a data set under one fixed draw of distortions, the same on every machine.
+
+    It is made on the CPU in float64 and rounded to the eight bits that images come in, so that the last bit of a
+    machine's arithmetic does not reach the digest.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    theta = distortion.sample(len(data), generator, dtype=torch.float64)
+    made = [
+        distortion.apply(images.double(), thetas).round().to(torch.uint8)
+        for images, thetas in zip(data.images.split(1000), theta.split(1000), strict=True)
+    ]
+    return replace(data, images=torch.cat(made), source=f"{data.source}, distorted (RTS)")
