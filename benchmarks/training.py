@@ -39,7 +39,7 @@ def measure_course(name: str, data: ImageData, device: torch.device) -> dict:
     model = experiment.model().to(device, memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(0)
     batches = Batches(data, recipe.batch_size, experiment.training_transform(recipe), True, generator, device)
-    optimizer, _ = recipe.make(model, 1)
+    optimizer, _ = recipe.optimizer_and_schedule(model, 1)
     autocast = torch.bfloat16 if faster_precision(name, "course", device).name == "bfloat16" else None
 
     def epoch():

@@ -136,8 +136,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         model = experiments.load_weights(experiment.model(), arguments.weights)
     test = experiment.scored_images(experiment.load("test"))
-    scored = evaluate(model.to(device), Batches(test, 1000, experiment.normalise, device=device))
-    print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
+    task, batches = experiment.task, Batches(test, 1000, experiment.normalise, device=device)
+    scored = evaluate(model.to(device), batches, task.loss, task.score)
+    print(f"{experiment.title}: {task.score.__name__} {scored.score:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 

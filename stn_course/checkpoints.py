@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from stn_course.files import load_tensors, save_tensors
-from stn_course.training import History
+from stn_course.training import COLUMNS, History
 
 KEEP = 2
-COLUMNS = ("epoch", "loss", "accuracy", "seconds")  # what `fit` puts into every row
 STATE = ("fingerprint", "epoch", "model", "optimizer", "schedule", "generator", "random", "history")
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_five_systems_were_published():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_recipe_is_what_was_published(name):
     experiment = EXPERIMENTS[name]
-    optimizer, schedule = experiment.recipes["published"].make(experiment.model(), 10)
+    optimizer, schedule = experiment.recipes["published"].optimizer_and_schedule(experiment.model(), 10)
     assert type(optimizer) is torch.optim.SGD
     assert schedule is None
     for group in optimizer.param_groups:
@@ -184,30 +185,27 @@ def test_training_images_are_augmented_then_distorted_then_normalised():
 
 def test_the_localisation_network_has_a_learning_rate_of_its_own():
     model = STCNN()
-    optimizer, _ = Recipe("sgd", 0.1, 64, localisation_rate=0.25).make(model, 10)
+    optimizer, _ = Recipe("sgd", 0.1, 64, localisation_rate=0.25).optimizer_and_schedule(model, 10)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert len(rate) == sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
     assert {rate[id(p)] for p in model.spatial_transformer.localisation.parameters()} == {0.025}
     assert {rate[id(p)] for p in model.classifier.parameters()} == {0.1}
 
 
-def test_a_localisation_network_is_found_at_any_depth_by_its_whole_name():
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.localisation = nn.Linear(1, 1)
-            self.relocalisation = nn.Linear(1, 1)
-
-    odd = nn.Sequential(Odd())
-    for model, inner in ((odd, odd[0]), (odd[0], odd[0])):
-        optimizer, _ = Recipe("sgd", 1.0, 64, localisation_rate=0.5).make(model, 10)
-        rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-        assert [rate[id(p)] for p in inner.localisation.parameters()] == [0.5, 0.5]
-        assert [rate[id(p)] for p in inner.relocalisation.parameters()] == [1.0, 1.0]
+def test_groups_and_parameters_have_the_order_that_checkpoints_have():
+    """An optimiser's state is saved by number."""
+    model = STCNN()
+    optimizer, _ = Recipe("sgd", 1.0, 64).optimizer_and_schedule(model, 10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rest, localisation = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
+    assert localisation == [name for name in names.values() if ".localisation." in name]
+    assert rest == [name for name in names.values() if ".localisation." not in name]
 
 
 def test_a_network_without_one_has_one_learning_rate():
-    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, weight_decay=0.02).make(CNN(), 10)
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, weight_decay=0.02).optimizer_and_schedule(
+        CNN(), 10
+    )
     assert type(optimizer) is torch.optim.AdamW
     assert schedule is None
     assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.1, 0.02)]
@@ -216,7 +214,9 @@ def test_a_network_without_one_has_one_learning_rate():
 @pytest.mark.parametrize("steps", [1, 2, 7, 40])
 def test_one_cycle_ends_with_the_last_step(steps):
     model = STCNN()
-    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, one_cycle=True).make(model, steps)
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, one_cycle=True).optimizer_and_schedule(
+        model, steps
+    )
     rates = []
     for _ in range(steps):
         rates.append([group["lr"] for group in optimizer.param_groups])
@@ -293,7 +293,7 @@ def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
     assert not model.training
     experiment = EXPERIMENTS[smoke.record["experiment"]]
     scored = evaluate(model, Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise))
-    assert scored.accuracy == smoke.record["test_accuracy"]
+    assert scored.score == smoke.record["test_accuracy"]
     assert scored.loss == pytest.approx(smoke.record["test_loss"], rel=1e-5)  # another memory layout, another rounding
 
 
@@ -411,7 +411,7 @@ def test_validation_holds_out_training_images_and_leaves_the_test_split_alone(ma
     assert (result.record["train_images"], result.record["train_digest"]) == (162, kept.digest)
     assert (result.record["held_out_images"], result.record["held_out_digest"]) == (18, held_out.digest)
     scored = evaluate(result.model, Batches(held_out, 1000))
-    assert result.record["held_out_accuracy"] == scored.accuracy
+    assert result.record["held_out_accuracy"] == scored.score
     assert not [key for key in result.record if key.startswith("test_")]
     assert result.history.column("validation_loss")[-1] == pytest.approx(scored.loss, rel=0.01)  # before float16
 
@@ -573,10 +573,13 @@ def test_memory_that_is_short_before_training_is_told_with_what_to_do(make_tiny,
 def test_the_record_of_a_gpu_says_whether_convolutions_are_rounded(undisturbed, monkeypatch, capability, switch, tf32):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-    given, data = {"validate": False}, load_mnist("test", offline=True)
+    job = SimpleNamespace(validate=False, experiment=EXPERIMENTS["rts-mnist/cnn"])
+    data, scored = load_mnist("test", offline=True), Evaluation(0.1, 0.9)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=switch):
         made = [
-            experiments.runner._record(given, data, data, Evaluation(0.1, 0.9), undisturbed.history, torch.device(kind))
+            experiments.runner._record(
+                SimpleNamespace(**vars(job), device=torch.device(kind)), {}, data, data, scored, undisturbed.history
+            )
             for kind in ("cuda", "cpu")
         ]
     assert made[0]["tf32"] is tf32 and made[0]["hardware"] == "a GPU"

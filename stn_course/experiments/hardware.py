@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from stn_course.allocator import reuse_freed_memory
 from stn_course.data import Batches
@@ -143,8 +142,8 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
             model.zero_grad()
             start = time.perf_counter()
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                logits = model(images)
-            F.cross_entropy(logits.float(), labels).backward()
+                outputs = model(images)
+            experiment.task.loss(outputs.float(), labels).backward()
             if cuda:
                 torch.cuda.synchronize(device)
             return time.perf_counter() - start

@@ -146,12 +146,13 @@ def comparison_table(task: str = "") -> str:
 
 
 def _mean(group: list[dict]) -> str:
-    """Mean test accuracy of records in per cent, with the lowest and the highest of several."""
+    """The mean test score of records in per cent, with the lowest and the highest of several."""
     if not group:
         return "–"
-    accuracy = [100 * record["test_accuracy"] for record in group]
-    shown = f"{sum(accuracy) / len(group):.2f}"
-    return shown if len(group) == 1 else f"{shown} ({min(accuracy):.2f} to {max(accuracy):.2f})"
+    score = EXPERIMENTS[group[0]["experiment"]].task.score.__name__
+    scores = [100 * record[f"test_{score}"] for record in group]
+    shown = f"{sum(scores) / len(group):.2f}"
+    return shown if len(group) == 1 else f"{shown} ({min(scores):.2f} to {max(scores):.2f})"
 
 
 def _row(cells) -> str:

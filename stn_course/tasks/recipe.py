@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from stn_course.augmentation import FlipAndShift
+from stn_course.models import STNetwork
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. `localisation_rate` multiplies the learning rate of the localisation network."""
+    """How a network is trained. `localisation_rate` multiplies the learning rate of the localisation networks."""
 
     optimizer: str
     learning_rate: float
@@ -24,13 +25,11 @@ class Recipe:
     autocast: bool = False
     augmentation: FlipAndShift | None = None
 
-    def make(self, model: nn.Module, steps: int):
-        """The optimiser and the schedule (or None) for a model and a number of steps."""
-        groups = {False: [], True: []}
-        for name, parameter in model.named_parameters():
-            groups[".localisation." in f".{name}"].append(parameter)
-        rates = {False: self.learning_rate, True: self.learning_rate * self.localisation_rate}
-        parameters = [{"params": group, "lr": rates[inside]} for inside, group in groups.items() if group]
+    def optimizer_and_schedule(self, model: nn.Module, steps: int):
+        """Make the optimiser, and the schedule or None, for a model and a number of steps."""
+        groups = model.parameter_groups() if isinstance(model, STNetwork) else (list(model.parameters()), [])
+        rates = self.learning_rate, self.learning_rate * self.localisation_rate
+        parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates) if group]
         kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.optimizer]
         optimizer = kind(parameters, weight_decay=self.weight_decay, fused=True)  # all parameters in one pass
         if not self.one_cycle:

@@ -4,17 +4,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stn_course.data import ImageData, Normalise
 from stn_course.distortions import RTS
 from stn_course.tasks.recipe import Profile, Recipe
+from stn_course.training import Loss, Score, accuracy
 
 TEST_SEED = 20150605
 
 
 def first_of_each(data: ImageData) -> Tensor:
-    """The first image of each class that there is: (classes, C, H, W), float32 in [0, 1]."""
+    """Pick the first image of each class that there is: (classes, C, H, W), float32 in [0, 1].
+
+    Where labels are not one class an image these are the first ten.
+    """
+    if data.labels.ndim > 1 or data.labels.is_floating_point():
+        return data.images[:10].float() / 255
     first = [data.labels.tolist().index(label) for label in data.labels.unique().tolist()]
     return data.images[first].float() / 255
 
@@ -30,6 +37,7 @@ class Task:
         distortion: applied to both splits; an augmentation belongs to a recipe, and to training alone.
         normalise: the last thing that happens to images, in training and in scoring.
         probe_images: scored images → those whose θ is recorded after each epoch, (N, C, H, W), float32 in [0, 1].
+        loss, score: what is minimised, and what is reported; as for `fit`.
     """
 
     name: str
@@ -38,6 +46,8 @@ class Task:
     distortion: RTS | None = None
     normalise: Normalise | None = None
     probe_images: Callable[[ImageData], Tensor] = first_of_each
+    loss: Loss = F.cross_entropy
+    score: Score = accuracy
 
     def scored_images(self, data: ImageData) -> ImageData:
         """The images to score on: under one fixed draw of the distortion, if there is one; not yet normalised."""
