@@ -26,10 +26,8 @@ from stn_course.out_of_memory import SplitOnOutOfMemory, advice_when_out_of_memo
 LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
 COLUMNS = ("epoch", "loss", "seconds")  # in every row, beside the score
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(outputs, labels) → one number, the mean over the images. The outputs are float32."""
-Score = Callable[[Tensor, Tensor], Tensor]
-"""(outputs, labels) → (B,): for each image true or false, or a share from 0 to 1. Its `__name__` names the column."""
+Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → one number; see `fit`
+Score = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → (B,)
 
 
 @dataclass
@@ -101,7 +99,7 @@ def fit(
         schedule: stepped after every batch.
         clip: the largest norm of the whole gradient, above 0.
         autocast: bfloat16 or float16 to compute in lower precision where it is safe; None for full precision.
-        loss: (outputs, labels) → one number, the mean over the images; it is minimised.
+        loss: (outputs in float32, labels) → one number, the mean over the images, to be minimised.
         score: (outputs, labels) → (B,), for each image true or false, or a share from 0 to 1. Its `__name__` names the
             column of its mean: "accuracy", and "validation_accuracy".
         history: to go on from.

@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from tiny_runs import assert_same_weights, sending, tiny_run, without_time
 from torch import nn
 
-from stn_course import tasks
 from stn_course.data import Batches, load_mnist
 from stn_course.experiments import EXPERIMENTS, Experiment, load_weights
-from stn_course.tasks import OFFLINE, TASKS, Contestant, Profile, Recipe, Task
+from stn_course.models import STNetwork, look
+from stn_course.spatial_transformer import SpatialTransformer, theta_head
+from stn_course.tasks import OFFLINE, TASKS, Contestant, Profile, Recipe, Task, rts_mnist
 from stn_course.training import evaluate
+from stn_course.transforms import Affine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,8 +33,8 @@ def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
 
 
 def test_there_is_an_st_cnn_for_each_family():
-    families = tasks.rts_mnist.FAMILIES
-    networks = {name: one for name, one in tasks.rts_mnist.CONTESTANTS.items() if name.startswith("st-cnn")}
+    families = rts_mnist.FAMILIES
+    networks = {name: one for name, one in rts_mnist.CONTESTANTS.items() if name.startswith("st-cnn")}
     assert [one.model().spatial_transformer.transform for one in networks.values()] == list(families)
     assert [one.title for one in networks.values()][:2] == ["ST-CNN, affine", "ST-CNN, attention"]
     assert list(networks)[:2] == ["st-cnn", "st-cnn-attention"]
@@ -142,3 +144,39 @@ def test_it_is_stopped_and_goes_on(toy, tmp_path, monkeypatch, sigint, capsys):
     assert "Going on after epoch 1 of 4" in capsys.readouterr().out
     assert without_time(result.record) == without_time(whole.record)
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+class TwoReaders(STNetwork):
+    """A look for each of the two digits, and one classifier for both."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(self.layer(side) for side in (-0.5, 0.5))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(14 * 14, 10))
+
+    def layer(self, side):
+        localisation = nn.Sequential(nn.Flatten(), theta_head(28 * 56, Affine()))
+        with torch.no_grad():
+            localisation[-1].bias.copy_(torch.tensor([0.5, 0, side, 0, 1, 0]))
+        return SpatialTransformer(localisation, output_size=(14, 14))
+
+    def looks(self, x):
+        return [look(layer, x) for layer in self.layers]
+
+    def forward(self, x):
+        return torch.stack([self.classifier(one.warped) for one in self.looks(x)], dim=1)
+
+
+def test_the_thetas_of_several_looks_are_recorded_a_list_a_look(monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
+    task, _ = TOYS["two digits"]
+    recipe = Recipe("sgd", 0.1, batch_size=32, localisation_rate=0.1)
+    contestant = Contestant("two readers", TwoReaders, {"course": recipe})
+    monkeypatch.setitem(EXPERIMENTS, "toy/readers", Experiment(task, contestant))
+    result = tiny_run("toy/readers", output=tmp_path / "run")
+    probes = task.probe_images(task.load("test")[:40])
+    with torch.inference_mode():
+        expected = torch.stack([one.theta for one in result.model.looks(probes)])
+    recorded = torch.tensor(result.history.rows[-1]["thetas"])
+    assert recorded.shape == (2, 10, 6) and "theta" not in result.history.rows[-1]
+    torch.testing.assert_close(recorded, expected, atol=5e-3, rtol=0)  # float16 weights, four decimals

@@ -105,9 +105,7 @@ def run(
         Traceback (most recent call last):
         ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
     """
-    job = _resolve(
-        name, profile, recipe, seed, device, output, validate, progress, precision=precision, every_epoch=every_epoch
-    )
+    job = _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch)
     train, scored_on = _splits(job)
     folder = _folder(job, train)
     check_writable(folder, f"training {name}")
@@ -125,7 +123,7 @@ def run(
             return Result(model.cpu(), history, None, folder)
         weights = _rounded(model)
         model.load_state_dict(weights)  # what is scored is what is saved
-        scored = _evaluate(job, model, scoring)
+        scored = evaluate(model, scoring, job.experiment.task.loss, job.experiment.task.score)
         record = _record(job, fingerprint, train, scored_on, scored, history)
         saved = _save(folder, weights, record)
     if progress:
@@ -227,7 +225,10 @@ def _train(
     job: _Job, train: ImageData, scored_on: ImageData, scoring: Batches, checkpoints: Path, fingerprint: dict
 ) -> tuple[nn.Module, History]:
     task, device, epochs = job.experiment.task, job.device, job.size.epochs
-    model = job.experiment.model().to(device, memory_format=_memory_format(device))
+    # colour networks train faster with channels last, but not in float32 on GPUs that are older than bfloat16
+    channels_last = device.type != "cuda" or native_bfloat16(device)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = job.experiment.model().to(device, memory_format=layout)
     generator = torch.Generator(device).manual_seed(job.seed)
     batches = Batches(train, job.plan.batch_size, task.training_transform(job.plan), True, generator, device)
     optimizer, schedule = job.plan.optimizer_and_schedule(model, epochs * len(batches))
@@ -241,7 +242,7 @@ def _train(
         if job.every_epoch:
             as_saved = copy.deepcopy(model)
             as_saved.load_state_dict(_rounded(model))
-            extra[f"test_{task.score.__name__}"] = _evaluate(job, as_saved, scoring).score
+            extra[f"test_{task.score.__name__}"] = evaluate(as_saved, scoring, task.loss, task.score).score
         finished = History([*history.rows, row | extra])
         try:
             save_checkpoint(checkpoints, fingerprint, row["epoch"], *state, finished)
@@ -280,11 +281,6 @@ def _thetas(model: STNetwork, images: Tensor) -> dict[str, list]:
     return {"theta": thetas[0]} if len(thetas) == 1 else {"thetas": thetas}
 
 
-def _memory_format(device: torch.device) -> torch.memory_format:
-    """Colour networks train faster with channels last, but not in float32 on GPUs that are older than bfloat16."""
-    return torch.channels_last if device.type != "cuda" or native_bfloat16(device) else torch.contiguous_format
-
-
 def _say_what_is_there(job: _Job, history: History) -> None:
     if history.rows and job.progress:
         print(f"Going on after epoch {len(history)} of {job.size.epochs}.")
@@ -305,10 +301,6 @@ def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
 
 
 # Scoring, and what is written
-
-
-def _evaluate(job: _Job, model: nn.Module, batches: Batches) -> Evaluation:
-    return evaluate(model, batches, job.experiment.task.loss, job.experiment.task.score)
 
 
 def _rounded(model: nn.Module) -> dict[str, Tensor]:

@@ -1,34 +1,19 @@
 """Data, distortion, loss and score, and who competes: one file a task.
 
-A file has two names: `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`. A new one joins by its name in `TASKS`.
+Each file says `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`; a new file needs its name in the list below.
 """
 
 import importlib
 
-from stn_course.tasks.contestant import Contestant
-from stn_course.tasks.recipe import OFFLINE, Profile, Recipe, course_recipe, profiles
-from stn_course.tasks.task import TEST_SEED, Task, distorted
+from stn_course.tasks.recipe import OFFLINE, Profile, Recipe
+from stn_course.tasks.task import TEST_SEED, Contestant, Task, distorted
 
-TASKS = tuple(
-    importlib.import_module(f"{__name__}.{name}")
-    for name in (
-        "rts_mnist",
-        "mnist",
-        "cifar10",
-        "rts_cifar10",
-    )
-)
-"""The files of the tasks, in the order in which tables list them."""
-
-__all__ = [
-    "OFFLINE",
-    "TASKS",
-    "TEST_SEED",
-    "Contestant",
-    "Profile",
-    "Recipe",
-    "Task",
-    "course_recipe",
-    "distorted",
-    "profiles",
+IN_ORDER = [  # of the tables
+    "rts_mnist",
+    "mnist",
+    "cifar10",
+    "rts_cifar10",
 ]
+TASKS = [importlib.import_module(f"{__name__}.{name}") for name in IN_ORDER]
+
+__all__ = ["OFFLINE", "TASKS", "TEST_SEED", "Contestant", "Profile", "Recipe", "Task", "distorted"]

@@ -3,9 +3,8 @@
 from stn_course.augmentation import FlipAndShift
 from stn_course.data import Normalise, load_cifar10
 from stn_course.models import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, ResidualCNN, ResidualSTN
-from stn_course.tasks.contestant import Contestant
 from stn_course.tasks.recipe import Profile, Recipe, course_recipe, profiles
-from stn_course.tasks.task import Task
+from stn_course.tasks.task import Contestant, Task
 
 TASK = Task(
     "cifar10",

@@ -3,9 +3,8 @@
 from stn_course.augmentation import FlipAndShift
 from stn_course.data import Normalise, load_mnist
 from stn_course.models import TutorialCNN, TutorialSTN
-from stn_course.tasks.contestant import Contestant
 from stn_course.tasks.recipe import Profile, Recipe, course_recipe, profiles
-from stn_course.tasks.task import Task
+from stn_course.tasks.task import Contestant, Task
 
 TASK = Task(
     "mnist",

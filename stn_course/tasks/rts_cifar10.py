@@ -7,8 +7,8 @@ from stn_course.augmentation import FlipAndShift
 from stn_course.distortions import RTS
 from stn_course.models import CifarCNN, RtsCifarSTN
 from stn_course.tasks import cifar10
-from stn_course.tasks.contestant import Contestant
 from stn_course.tasks.recipe import Profile, course_recipe, profiles
+from stn_course.tasks.task import Contestant
 
 TASK = replace(
     cifar10.TASK,

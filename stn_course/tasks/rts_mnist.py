@@ -9,9 +9,8 @@ from torch import Tensor
 from stn_course.data import SAMPLES, load_mnist
 from stn_course.distortions import RTS
 from stn_course.models import CNN, STCNN
-from stn_course.tasks.contestant import Contestant
 from stn_course.tasks.recipe import Profile, Recipe, course_recipe, profiles
-from stn_course.tasks.task import Task
+from stn_course.tasks.task import Contestant, Task
 from stn_course.transforms import Affine, Attention, Projective
 
 FAMILIES = (Affine(), Attention(), Projective())  # transforms.FAMILIES

@@ -1,11 +1,11 @@
-"""What there is to learn: images, how they are distorted, and how an answer is judged."""
+"""What there is to learn, and how an answer is judged: a task. Who competes at it: contestants."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stn_course.data import ImageData, Normalise
 from stn_course.distortions import RTS
@@ -63,6 +63,27 @@ class Task:
             return images
 
         return prepare
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network and its recipes by name; it knows nothing of the task.
+
+    Args:
+        title: what tables and figures call it.
+        model: makes the network, untrained.
+        recipes: "course", and "published" where there is something to repeat.
+        published: what the original reported, in per cent, or None.
+        baseline: the contestant without a transformer to compare with, by its name at the same task, or None.
+        profiles: its own, if the task's do not suit it.
+    """
+
+    title: str
+    model: Callable[[], nn.Module]
+    recipes: Mapping[str, Recipe]
+    published: float | None = None
+    baseline: str | None = None
+    profiles: Mapping[str, Profile] | None = None
 
 
 def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageData:
