@@ -70,7 +70,7 @@ def save_checkpoint(
 
 
 def saved_fingerprint(folder: str | os.PathLike) -> dict:
-    """The fingerprint of the newest readable checkpoint of a folder: what the run is; {} if there is none."""
+    """Read the fingerprint of the newest readable checkpoint of a folder; {} if there is none."""
     for path in reversed(_found(folder)):
         with contextlib.suppress(Exception):  # `resume` will say that it is damaged
             return _load(path)["fingerprint"]

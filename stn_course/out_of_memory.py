@@ -16,7 +16,7 @@ ADVICE = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a GPU's memory is full, whoever asked for it."""
+    """Say whether an error means that a GPU's memory is full, whichever library asked for it."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
     )

@@ -209,7 +209,7 @@ class _Step:
         return loss, outputs
 
     def gradient(self, chunks: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss and the outputs (B, ...) of a batch, taken in chunks; the gradient is left in the model."""
+        """Return mean loss and outputs (B, ...) of a batch, taken in chunks; leave the gradient in the model."""
         self.optimizer.zero_grad()
         self.model.zero_grad()  # what the optimiser does not hold would be added up, and be part of the norm
         mean, outputs = 0.0, []

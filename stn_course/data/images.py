@@ -111,7 +111,7 @@ def _columns(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
 
 
 class Batches:
-    """What `fit` iterates over: whole batches, made where the images live.
+    """Make whole batches for `fit` to iterate over, where the images live.
 
     Args:
         data: images and labels.

@@ -1,4 +1,4 @@
-"""A name → data, distortion, model and recipe, at a profile; and the records and weights of the runs that were made.
+"""A name → a task and a contestant, at a profile; and the records and weights of the runs that come along.
 
 `run` is where every number of the course comes from: it trains, goes on where it was stopped, looks at the test split
 once, at the end, with the very weights it saves (float16), and writes one record.

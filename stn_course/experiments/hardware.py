@@ -1,8 +1,8 @@
-"""What there is to compute on, and in which precision a network trains sooner there.
+"""Find the device to compute on, and the precision in which a network trains sooner there.
 
-bfloat16 halves what has to be moved, and on some hardware the time of a product; on other hardware that has it float32
-is the faster one, and on a GPU a small network waits for launches, of which lower precision needs more. So steps of
-the very network are timed in both, once on each machine, and what was found is kept in the data folder.
+bfloat16 halves the bytes to move, and on some hardware the time of a product; on other hardware that has it float32
+is faster, and on a GPU a small network waits for launches, of which lower precision needs more. So `measure` times
+steps of the very network in both, once on each machine, and the data folder keeps the ratio.
 """
 
 import json
@@ -38,7 +38,7 @@ class Precision(NamedTuple):
 
 
 def find_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of a name; if None a GPU where PyTorch finds one for CUDA, else the CPU.
+    """Return the device of a name; if None a GPU where PyTorch finds one for CUDA, else the CPU.
 
     Raises:
         ValueError: if it is not there; the message lists what is.
@@ -62,7 +62,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def hardware_name(device: torch.device) -> str:
-    """What a device is, as its maker calls it.
+    """Name a device as its maker does.
 
     Example:
         >>> isinstance(hardware_name(torch.device("cpu")), str)
@@ -81,7 +81,7 @@ def hardware_name(device: torch.device) -> str:
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 itself; where it is emulated it costs time instead of saving it."""
+    """Say whether the hardware multiplies bfloat16 itself; emulation costs time instead of saving it."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -90,7 +90,7 @@ def native_bfloat16(device: torch.device) -> bool:
 
 
 def faster_precision(name: str, recipe: str, device: torch.device, images: float = math.inf) -> Precision:
-    """The precision in which an experiment trains sooner on a device, measured if need be, and why it is that one.
+    """Choose the precision in which an experiment trains sooner on a device, by a measurement if need be, and say why.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -125,7 +125,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
 
 
 def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> float:
-    """How many times as fast a training step, forward and backward, is in bfloat16 as it is in float32.
+    """Measure how many times as fast a training step, forward and backward, is in bfloat16 as in float32.
 
     The two take turns, and the shortest time of each counts. PyTorch's random state is left as it was.
     """
@@ -159,7 +159,7 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
 
 
 def _read() -> dict[str, dict]:
-    """What was measured so far: machine → experiment and recipe → how many times as fast bfloat16 is."""
+    """Read the measurements so far: machine → experiment and recipe → how many times as fast bfloat16 is."""
     try:
         found = json.loads((data_folder() / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # not there, or damaged: it is measured again

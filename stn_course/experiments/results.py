@@ -1,4 +1,4 @@
-"""The records and weights of the runs that were made, as they come with the package; and the tables made from them."""
+"""The records and weights that come with the package, and the tables made from them."""
 
 import copy
 import json
@@ -40,7 +40,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
 
 
 def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
-    """The network of a recorded run that comes with the package, in evaluation mode on the CPU.
+    """Load the network of a recorded run that comes with the package, in evaluation mode on the CPU.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -66,7 +66,7 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
 
 
 def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
-    """The record of a run that comes with the package; errors as `load_pretrained`."""
+    """Load the record of a run that comes with the package; errors as `load_pretrained`."""
     lookup("recipe", recipe, get_experiment(name).recipes)
     path = _result_path(name, recipe, seed, ".json")
     if not path.exists():
@@ -85,7 +85,7 @@ def records() -> list[dict]:
 
 
 def results_table(task: str = "") -> str:
-    """The records that come along as a Markdown table: test accuracy after the last epoch, in per cent.
+    """Make a Markdown table of the records that come along: test accuracy after the last epoch, in per cent.
 
     Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest.
 
@@ -109,10 +109,10 @@ def results_table(task: str = "") -> str:
 
 
 def comparison_table(task: str = "") -> str:
-    """What was published, what that recipe gives here, what the course's gives, and what is left without a transformer.
+    """Compare the published figure, its recipe here, the course's recipe, and the baseline without a transformer.
 
-    A Markdown table with a row for each network with a transformer of which any of it is known: test accuracy in per
-    cent, from the records that come along; "–" where there is none.
+    A Markdown table with a row for each network with a transformer that has a figure: test accuracy in per cent, from
+    the records that come along; "–" for a missing one.
 
     Args:
         task: only experiments whose names begin with it: "cifar10".
@@ -146,7 +146,7 @@ def comparison_table(task: str = "") -> str:
 
 
 def _mean(group: list[dict]) -> str:
-    """The mean test score of records in per cent, with the lowest and the highest of several."""
+    """Show the mean test score of records in per cent, with the lowest and the highest of several."""
     if not group:
         return "–"
     score = EXPERIMENTS[group[0]["experiment"]].task.score.__name__

@@ -1,4 +1,4 @@
-"""One experiment, from data to record: trained, gone on with where it was stopped, scored once at the end."""
+"""Run one experiment from data to record: train it, go on where it was stopped, score it once at the end."""
 
 import contextlib
 import copy
@@ -39,7 +39,7 @@ HELD_OUT = 5000
 
 @dataclass
 class Result:
-    """What `run` gives: the trained model, its history and its record (None if it was stopped).
+    """The trained model, its history and its record (None if training was stopped).
 
     The model is in evaluation mode and on the CPU, like that of `load_pretrained`, wherever it was trained. `saved`
     says whether record and weights are in the folder, too.
@@ -53,7 +53,7 @@ class Result:
 
 
 def profile_name(profile: str | None = None) -> str:
-    """The profile to use: the argument, else STN_COURSE_PROFILE, else "quick"."""
+    """Choose the profile: the argument, else STN_COURSE_PROFILE, else "quick"."""
     return profile or os.environ.get("STN_COURSE_PROFILE") or "quick"
 
 
@@ -85,9 +85,9 @@ def run(
             and at the end, and leave the test split alone. This is how recipes are chosen. The record says
             "held_out_accuracy" then, and the folder is another one.
         progress: whether to show a bar and a line for each epoch.
-        precision: "float32" or "bfloat16", in which the network is computed in training; θ and the sampler stay in
-            float32. If None, that in which a run has begun that is gone on with; else bfloat16 where the recipe allows
-            it and `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
+        precision: "float32" or "bfloat16", for the network in training; θ and the sampler stay in float32. If None, the
+            precision in which the run began, if it goes on; else bfloat16 where the recipe allows it and
+            `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy". Training is the same.
             It shows what a published "best epoch" is worth; a recipe chosen by it is chosen on the test split.
 
@@ -136,7 +136,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Job:
-    """What `run` was asked for, each name with what it stands for."""
+    """The arguments of `run`, checked; each name with the thing it names."""
 
     name: str
     experiment: Experiment
@@ -172,7 +172,7 @@ def _resolve(name, profile, recipe, seed, device, output, validate, progress, pr
 
 
 def _splits(job: _Job) -> tuple[ImageData, ImageData]:
-    """The images to train on, and those to score on: of the test split, or held out."""
+    """Load the images to train on, and those to score on: of the test split, or held out."""
     train = job.experiment.load("train", offline=job.size.offline)
     if job.validate:
         kept = len(train) - min(HELD_OUT, len(train) // 10)
@@ -183,7 +183,7 @@ def _splits(job: _Job) -> tuple[ImageData, ImageData]:
 
 
 def _folder(job: _Job, train: ImageData) -> Path:
-    """What was asked for, else one that no other run has: with held-out images, or on other data."""
+    """Choose the folder: the one asked for, else one that no run with held-out images or on other data shares."""
     if job.output is not None:
         return Path(job.output)
     kind = "validation-runs" if job.validate else "runs"
@@ -191,7 +191,7 @@ def _folder(job: _Job, train: ImageData) -> Path:
 
 
 def _precision(job: _Job, folder: Path, images: int) -> Precision:
-    """What was asked for; else what a run began with that is gone on with; else what is faster here."""
+    """Choose what was asked for; else what the run in this folder began with; else what is faster here."""
     began = saved_fingerprint(folder / "checkpoints")
     if began.get("precision") in [*PRECISIONS] and job.precision in (None, began["precision"]):
         return Precision(began["precision"], began.get("precision_chosen"))
@@ -201,7 +201,7 @@ def _precision(job: _Job, folder: Path, images: int) -> Precision:
 
 
 def _fingerprint(job: _Job, train: ImageData, precision: Precision) -> dict:
-    """What the run is: a checkpoint with another one belongs to another run."""
+    """Describe the run: a checkpoint with another fingerprint belongs to another run."""
     return {
         "experiment": job.name,
         "recipe": job.recipe,
@@ -268,14 +268,14 @@ def _train(
 
 
 def _probes(job: _Job, scored_on: ImageData) -> Tensor:
-    """The images whose θ is recorded, as the network sees them."""
+    """Pick the images whose θ is recorded, as the network sees them."""
     images, normalise = job.experiment.probe_images(scored_on), job.experiment.normalise
     return (images if normalise is None else normalise(images)).to(job.device)
 
 
 @torch.inference_mode()
 def _thetas(model: STNetwork, images: Tensor) -> dict[str, list]:
-    """Of one look {"theta": a θ for each image}; of several {"thetas": the same for each look, in their order}."""
+    """Record one look as {"theta": [a θ for each image]}, several as {"thetas": [the same for each look, in order]}."""
     model.eval()
     thetas = [[[round(value, 4) for value in theta] for theta in look.theta.tolist()] for look in model.looks(images)]
     return {"theta": thetas[0]} if len(thetas) == 1 else {"thetas": thetas}
@@ -348,5 +348,5 @@ def _record(
 
 
 def _tf32(device: torch.device) -> bool:
-    """Whether a GPU rounds what a float32 convolution multiplies to ten bits, as it does unless told otherwise."""
+    """Say whether a GPU rounds the factors of a float32 convolution to ten bits, its default."""
     return torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""What every network with spatial transformers can say: where it looks, and which parameters are its transformers'."""
+"""Every network with spatial transformers says where it looks, and owns its groups of parameters."""
 
 from typing import NamedTuple
 
@@ -33,17 +33,17 @@ class STNetwork(nn.Module):
     """
 
     def looks(self, x: Images) -> list[Look]:
-        """Where the network looks, one `Look` a transformer: (B, C, H, W) → a list, in the order they are used."""
+        """Say where the network looks: (B, C, H, W) → one `Look` a transformer, in the order they are used."""
         raise NotImplementedError(f"expected {type(self).__name__} to say where it looks, got no method looks")
 
     def localisation_parameters(self) -> list[nn.Parameter]:
-        """The parameters of all localisation networks, each once, in the order of `parameters()`."""
+        """List the parameters of all localisation networks, each once, in the order of `parameters()`."""
         layers = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
         theirs = {id(parameter) for layer in layers for parameter in layer.localisation.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) in theirs]
 
     def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """All other parameters, and `localisation_parameters`: an optimiser may give each group a rate of its own."""
+        """Split the parameters into all others and `localisation_parameters`, which may have a rate of their own."""
         localisation = self.localisation_parameters()
         theirs = set(map(id, localisation))
         return [parameter for parameter in self.parameters() if id(parameter) not in theirs], localisation

@@ -63,6 +63,6 @@ OFFLINE = {"smoke": True, "quick": None, "full": False}
 
 
 def profiles(smoke: Profile, quick: Profile, full: Profile) -> Mapping[str, Profile]:
-    """The three profiles by name, each with its `OFFLINE`."""
+    """Name the three profiles, and give each its `OFFLINE`."""
     sizes = {"smoke": smoke, "quick": quick, "full": full}
     return {name: replace(size, offline=OFFLINE[name]) for name, size in sizes.items()}

@@ -17,7 +17,7 @@ FAMILIES = (Affine(), Attention(), Projective())  # transforms.FAMILIES
 
 
 def ten_digits() -> Tensor:
-    """The ten distorted digits whose θ runs on distorted MNIST record: float32 (10, 1, 42, 42) in [0, 1].
+    """Load the ten distorted digits whose θ is recorded on distorted MNIST: float32 (10, 1, 42, 42) in [0, 1].
 
     They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
 
@@ -43,7 +43,7 @@ RECIPES = {"published": Recipe("sgd", 0.01, batch_size=256)} | COURSE
 
 
 def _st_cnns() -> dict[str, Contestant]:
-    """An ST-CNN for each family; the affine one, which was published, is "st-cnn"."""
+    """Make an ST-CNN for each family; the affine one, which was published, is "st-cnn"."""
     networks = {type(family).__name__.lower(): functools.partial(STCNN, family) for family in FAMILIES}
     affine = Contestant("ST-CNN, affine", networks.pop("affine"), RECIPES, published=97.22, baseline="cnn")
     others = {

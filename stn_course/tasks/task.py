@@ -1,4 +1,4 @@
-"""What there is to learn, and how an answer is judged: a task. Who competes at it: contestants."""
+"""A task: images to learn from, and how answers are judged. A contestant: a network that competes at it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ def first_of_each(data: ImageData) -> Tensor:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt, whoever learns it.
+    """Images, their distortion, a loss and a score; nothing about the network.
 
     Args:
         name: the first half of the names of its experiments: "rts-mnist".
@@ -50,11 +50,11 @@ class Task:
     score: Score = accuracy
 
     def scored_images(self, data: ImageData) -> ImageData:
-        """The images to score on: under one fixed draw of the distortion, if there is one; not yet normalised."""
+        """Put images to score on under one fixed draw of the distortion, if there is one; do not normalise them."""
         return data if self.distortion is None else distorted(data, self.distortion)
 
     def training_transform(self, recipe: Recipe) -> Callable[[Tensor, torch.Generator | None], Tensor]:
-        """What happens to a batch of training images: augment, distort, normalise, as far as each is asked for."""
+        """Make the function that augments, distorts and normalises a batch of training images, as far as asked for."""
         steps = [step for step in (recipe.augmentation, self.distortion, self.normalise) if step is not None]
 
         def prepare(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
