@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from stn_course.experiments import EXPERIMENTS, Profile, run
+from stn_course.experiments import EXPERIMENTS, Experiment, run
+from stn_course.tasks import Profile
 
 NAME, EPOCHS, ABOVE = "rts-mnist/st-cnn", 10, 98.5
 OF_THE_RECIPE = ("batch_size", "learning_rate", "localisation_rate")
@@ -33,7 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = replace(recipe, **{name: getattr(arguments, name) for name in OF_THE_RECIPE})
     short = {"full": Profile(epochs=EPOCHS, offline=False)}
-    EXPERIMENTS[NAME] = replace(experiment, profiles=experiment.profiles | short, recipes={"course": recipe})
+    contestant = replace(experiment.contestant, profiles=short, recipes={"course": recipe})
+    EXPERIMENTS[NAME] = Experiment(experiment.task, contestant)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{NAME}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     reached = []

@@ -17,7 +17,8 @@ from dataclasses import replace
 import torch
 from published_loop import loader, network, train
 
-from stn_course.experiments import EXPERIMENTS, Profile, run
+from stn_course.experiments import EXPERIMENTS, Experiment, run
+from stn_course.tasks import Profile
 
 NAME = "rts-mnist/st-cnn"
 PUBLISHED_EPOCHS = 50
@@ -38,11 +39,12 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     experiment = EXPERIMENTS[NAME]
-    EXPERIMENTS[NAME] = replace(
-        experiment,
+    contestant = replace(
+        experiment.contestant,
         recipes=experiment.recipes | {"course": replace(experiment.recipes["course"], **SPRINT)},
-        profiles=experiment.profiles | {"full": Profile(epochs=2, train_images=arguments.images, offline=False)},
+        profiles={"full": Profile(epochs=2, train_images=arguments.images, offline=False)},
     )
+    EXPERIMENTS[NAME] = Experiment(experiment.task, contestant)
     images = experiment.load("train")
     tenth = images[: len(images) // 10]
     machine = f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"

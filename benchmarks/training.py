@@ -38,8 +38,8 @@ def measure_course(name: str, data: ImageData, device: torch.device) -> dict:
     recipe = experiment.recipes["course"]
     model = experiment.model().to(device, memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(0)
-    batches = Batches(data, recipe.batch_size, experiment.preparation(recipe), True, generator, device)
-    optimizer, _ = recipe.make(model, 1)
+    batches = Batches(data, recipe.batch_size, experiment.training_transform(recipe), True, generator, device)
+    optimizer, _ = recipe.optimizer_and_schedule(model, 1)
     autocast = torch.bfloat16 if faster_precision(name, "course", device).name == "bfloat16" else None
 
     def epoch():
@@ -63,7 +63,7 @@ def flop_per_image(name: str, data: ImageData) -> float:
     from published_loop import network
 
     experiment, model = EXPERIMENTS[name], network(name)
-    images = next(iter(Batches(data[:8], 8, experiment.preparation(experiment.recipes["published"]))))[0]
+    images = next(iter(Batches(data[:8], 8, experiment.training_transform(experiment.recipes["published"]))))[0]
     with FlopCounterMode(display=False) as counter:
         model(images).sum().backward()
     return counter.get_total_flops() / len(images)

@@ -124,20 +124,21 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from stn_course import experiments
+    from stn_course.checks import lookup
     from stn_course.data import Batches
-    from stn_course.experiments.catalogue import choose
     from stn_course.training import evaluate
 
     device = experiments.find_device(arguments.device)
-    experiment = experiments.find(arguments.experiment)
-    choose("recipe", arguments.recipe, experiment.recipes)
+    experiment = experiments.get_experiment(arguments.experiment)
+    lookup("recipe", arguments.recipe, experiment.recipes)
     if arguments.weights is None:
         model = experiments.load_pretrained(arguments.experiment, arguments.recipe)
     else:
         model = experiments.load_weights(experiment.model(), arguments.weights)
-    test = experiment.task(experiment.load("test"))
-    scored = evaluate(model.to(device), Batches(test, 1000, experiment.normalise, device=device))
-    print(f"{experiment.title}: accuracy {scored.accuracy:.2%}, loss {scored.loss:.4f}, on {test.source}")
+    test = experiment.scored_images(experiment.load("test"))
+    task, batches = experiment.task, Batches(test, 1000, experiment.normalise, device=device)
+    scored = evaluate(model.to(device), batches, task.loss, task.score)
+    print(f"{experiment.title}: {task.score.__name__} {scored.score:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 

@@ -12,10 +12,9 @@ import torch
 from torch import nn
 
 from stn_course.files import load_tensors, save_tensors
-from stn_course.training import History
+from stn_course.training import COLUMNS, History
 
 KEEP = 2
-COLUMNS = ("epoch", "loss", "accuracy", "seconds")  # what `fit` puts into every row
 STATE = ("fingerprint", "epoch", "model", "optimizer", "schedule", "generator", "random", "history")
 
 
@@ -71,7 +70,7 @@ def save_checkpoint(
 
 
 def saved_fingerprint(folder: str | os.PathLike) -> dict:
-    """The fingerprint of the newest readable checkpoint of a folder: what the run is; {} if there is none."""
+    """Read the fingerprint of the newest readable checkpoint of a folder; {} if there is none."""
     for path in reversed(_found(folder)):
         with contextlib.suppress(Exception):  # `resume` will say that it is damaged
             return _load(path)["fingerprint"]

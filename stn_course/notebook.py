@@ -10,11 +10,13 @@ import torchvision
 
 import stn_course
 from stn_course.allocator import reuse_freed_memory
+from stn_course.checks import lookup
 from stn_course.data import load_mnist
 from stn_course.experiments import EXPERIMENTS, faster_precision, find_device, hardware_name, profile_name
 from stn_course.places import drive_folder, runs_folder
+from stn_course.tasks import OFFLINE
 
-NETWORK = "rts-mnist/st-cnn"
+SHOWN = "rts-mnist/st-cnn"  # the network whose precision stands beside the device
 
 
 def setup() -> None:
@@ -35,16 +37,14 @@ def setup() -> None:
     """
     profile = profile_name()
     takes = {"smoke": "seconds, on the digits that come with the package", "quick": "minutes", "full": "as published"}
-    if profile not in takes:
-        raise ValueError(f"expected STN_COURSE_PROFILE as one of {', '.join(takes)}, got {profile!r}")
+    lookup("STN_COURSE_PROFILE", profile, takes)
     reuse_freed_memory()
     with warnings.catch_warnings():  # the first import of pyplot on a machine builds its font cache and says so
         warnings.simplefilter("ignore")
         import matplotlib.pyplot  # noqa: F401
-    size = EXPERIMENTS[NETWORK].profiles[profile]
-    digits = load_mnist("test", offline=True if size.offline else None)
-    device = find_device()
-    precision = faster_precision(NETWORK, "course", device, size.epochs * (size.train_images or math.inf))
+    digits = load_mnist("test", offline=OFFLINE[profile] or None)  # also "full" shows what there is
+    device, size = find_device(), EXPERIMENTS[SHOWN].profiles[profile]
+    precision = faster_precision(SHOWN, "course", device, size.epochs * (size.train_images or math.inf))
     what = hardware_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     python = ".".join(map(str, sys.version_info[:3]))
     versions = {"stn_course": stn_course, "torch": torch, "torchvision": torchvision}

@@ -16,7 +16,7 @@ ADVICE = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a GPU's memory is full, whoever asked for it."""
+    """Say whether an error means that a GPU's memory is full, whichever library asked for it."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
     )
@@ -43,25 +43,25 @@ def advice_when_out_of_memory() -> Iterator[None]:
 
 
 class SplitOnOutOfMemory:
-    """Calls some work on a batch, in as many parts as a GPU's memory makes necessary; how many is remembered.
+    """Work on a batch in as many chunks as a GPU's memory makes necessary, and remember how many.
 
-    Batches are left whole where that would change what is computed: in training with batch normalisation, whose
+    A batch stays whole where chunks would change what is computed: in training with batch normalisation, whose
     statistics are those of the whole batch.
 
     Args:
-        model: what the work is done with.
+        model: does the work.
 
     Example:
         >>> fitting = SplitOnOutOfMemory(nn.Identity())
-        >>> fitting(lambda parts, images: [len(part) for part in images.chunk(parts)], torch.zeros(8, 1, 2, 2))
+        >>> fitting(lambda chunks, images: [len(some) for some in images.chunk(chunks)], torch.zeros(8, 1, 2, 2))
         [8]
     """
 
     def __init__(self, model: nn.Module):
-        self.model, self.parts = model, 1
+        self.model, self.chunks = model, 1
 
     def __call__(self, work: Callable, images: torch.Tensor, *arguments):
-        """Return work(parts, images, *arguments); whenever it runs out of memory, do it again in twice as many parts.
+        """Return work(chunks, images, *arguments); when that runs out of memory, try again with twice as many chunks.
 
         Raises:
             RuntimeError: torch.OutOfMemoryError, mostly, if there is no room for a single image, or for a batch that
@@ -69,11 +69,11 @@ class SplitOnOutOfMemory:
         """
         while True:
             try:
-                return work(self.parts, images, *arguments)
+                return work(self.chunks, images, *arguments)
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
-                if self.parts >= len(images):
+                if self.chunks >= len(images):
                     error.add_note(f"Not even a single image fits. {ADVICE}")
                     raise
                 if any(
@@ -85,9 +85,9 @@ class SplitOnOutOfMemory:
                         f"would see other batches, which is another training. {ADVICE}"
                     )
                     raise
-            self.parts *= 2  # here, because what the error still refers to is not freed before it is gone
+            self.chunks *= 2  # here, because what the error still refers to is not freed before it is gone
             torch.cuda.empty_cache()
             tqdm.write(
                 f"{len(images)} images at once do not fit into the GPU's memory: "
-                f"going on in parts of {-(-len(images) // self.parts)}."
+                f"going on in parts of {-(-len(images) // self.chunks)}."
             )

@@ -1,6 +1,6 @@
 """Fit and evaluate, on one screen. Nothing here knows what a spatial transformer is.
 
-    for each batch:  loss = cross entropy(model(images), labels);  θ_model ← optimiser(∇ loss)
+    for each batch:  l = loss(model(images), labels);  θ_model ← optimiser(∇ l)
 
 Source: the loop is the usual one; cross entropy is the log-softmax and negative log-likelihood of the published runs.
 """
@@ -20,9 +20,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stn_course.allocator import reuse_freed_memory
+from stn_course.checks import describe
 from stn_course.out_of_memory import SplitOnOutOfMemory, advice_when_out_of_memory
 
 LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
+COLUMNS = ("epoch", "loss", "seconds")  # in every row, beside the score
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → one number; see `fit`
+Score = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → (B,)
 
 
 @dataclass
@@ -45,14 +50,24 @@ class History:
 
 
 class Evaluation(NamedTuple):
-    """Mean cross entropy, and the share of right answers, from 0 to 1."""
+    """Mean loss and mean score over images: of a classifier the cross entropy, and the share of right answers."""
 
     loss: float
-    accuracy: float
+    score: float
 
 
 class NotFiniteError(ArithmeticError):
     """The loss is NaN or infinite."""
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Say which images are classified right: logits (B, classes) and labels (B,) → (B,), true or false.
+
+    Example:
+        >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+        tensor([ True, False])
+    """
+    return outputs.argmax(1) == labels
 
 
 def fit(
@@ -65,22 +80,28 @@ def fit(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     clip: float | None = None,
     autocast: torch.dtype | None = None,
+    loss: Loss = F.cross_entropy,
+    score: Score = accuracy,
     history: History | None = None,
     after_epoch: Callable[[dict], dict | None] | None = None,
     progress: bool = True,
 ) -> History:
-    """Train a classifier on cross entropy.
+    """Train a model: a classifier on cross entropy, unless `loss` and `score` say otherwise.
 
     Args:
-        model: images (B, C, H, W) → logits (B, classes).
-        train: batches of images (B, C, H, W) and labels (B,), int64; iterated once an epoch. `data.Batches` is one, a
-            `DataLoader` or a list another; a generator, which is empty after one epoch, is none.
+        model: images (B, C, H, W) → outputs (B, ...); logits (B, classes) for cross entropy.
+        train: batches of images (B, C, H, W) and labels (B, ...), for cross entropy (B,), int64; iterated once an
+            epoch. `data.Batches` is one, a `DataLoader` or a list another; a generator, which is empty after one
+            epoch, is none.
         validation: the same, evaluated after each epoch into "validation_loss" and "validation_accuracy".
         epochs: how many there shall be in the end, those in `history` included.
         optimizer: over the model's parameters.
         schedule: stepped after every batch.
         clip: the largest norm of the whole gradient, above 0.
         autocast: bfloat16 or float16 to compute in lower precision where it is safe; None for full precision.
+        loss: (outputs in float32, labels) → one number, the mean over the images, to be minimised.
+        score: (outputs, labels) → (B,), for each image true or false, or a share from 0 to 1. Its `__name__` names the
+            column of its mean: "accuracy", and "validation_accuracy".
         history: to go on from.
         after_epoch: called with each finished row; what it returns is added to the row.
         progress: whether to show a bar, and a line for each epoch.
@@ -88,57 +109,54 @@ def fit(
     Returns:
         The history. Ctrl-C ends it early and leaves the model as it was at that moment. A loss that is not finite ends
         it early and puts the model back to where its last finished epoch left it. `history.stopped` says which. A
-        batch that is too large for a GPU's memory is taken in parts, in words, whose gradients are added up; not so
-        with batch normalisation, which would see another batch. However it ends, the model is in evaluation mode.
+        batch that is too large for a GPU's memory is split, with a message, and the gradients are summed; except with
+        batch normalisation, whose statistics would be those of another batch. However it ends, the model is in
+        evaluation mode.
 
     Raises:
-        TypeError: before the first step, for batches that cannot be gone through again and again; before its step, for
-            a batch that is none.
+        TypeError: before the first step, for batches that cannot be gone through again and again, or a score without a
+            name; before its step, for a batch that is none.
         ValueError: before the first step, for an optimiser that holds none of the model's parameters, or a clip that
-            is not above 0; for a batch without an image, or labels that are no classes; for no batch at all.
+            is not above 0; for a batch without an image, labels that do not fit, a loss that is more than one number,
+            a score that is not one for each image; for no batch at all.
         torch.OutOfMemoryError: if it cannot be helped; a note says what to do.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
         >>> batch = torch.eye(4).reshape(4, 1, 2, 2), torch.tensor([0, 0, 1, 1])
         >>> fit(model, [batch], epochs=50, optimizer=torch.optim.SGD(model.parameters(), 1.0), progress=False).stopped
-        >>> evaluate(model, [batch]).accuracy
+        >>> evaluate(model, [batch]).score
         1.0
     """
-    _check_arguments(model, train, validation, optimizer, clip)
+    _check_arguments(model, train, validation, optimizer, clip, score)
     reuse_freed_memory()
     history = History() if history is None else history  # an empty one is false
-    history.stopped, history.by_hand, fitting = None, False, SplitOnOutOfMemory(model)
+    history.stopped, history.by_hand = None, False
+    step = _Step(model, optimizer, schedule, clip, autocast, loss, SplitOnOutOfMemory(model))
     with _ending_in_evaluation_mode(model), advice_when_out_of_memory():
         for epoch in range(len(history) + 1, epochs + 1):
             good = copy.deepcopy(model.state_dict())
-            bar = tqdm(
-                train, f"epoch {epoch}/{epochs}", leave=False, disable=not progress, file=sys.stdout, mininterval=0.5
-            )
             try:
-                row = {"epoch": epoch} | _train_one_epoch(model, bar, optimizer, schedule, clip, autocast, fitting)
-                if validation is not None:
-                    scored = evaluate(model, validation)
-                    row |= {"validation_loss": scored.loss, "validation_accuracy": scored.accuracy}
-                row |= (after_epoch(row) if after_epoch else None) or {}
+                with _bar(train, f"epoch {epoch}/{epochs}", progress) as bar:
+                    row = {"epoch": epoch} | _train_one_epoch(bar, step, score)
+                    row |= _validation_columns(model, validation, loss, score)
+                    row |= (after_epoch(row) if after_epoch else None) or {}
             except KeyboardInterrupt:
                 history.stopped, history.by_hand = f"stopped by hand in epoch {epoch} of {epochs}", True
             except NotFiniteError as error:
                 model.load_state_dict(good)
                 end = f"the model is back at the end of epoch {epoch - 1}"
                 history.stopped = f"{error} in epoch {epoch} of {epochs}; {end}"
-            finally:
-                bar.close()
             if history.stopped:
                 print(f"Training {history.stopped}.")
                 break
             history.rows.append(row)
             if progress:
-                print(_line(row, epochs))
+                print(_line(row, epochs, score.__name__))
     return history
 
 
-def _check_arguments(model, train, validation, optimizer, clip) -> None:
+def _check_arguments(model, train, validation, optimizer, clip, score) -> None:
     for name, batches in {"train": train, "validation": [] if validation is None else validation}.items():
         if isinstance(batches, Iterator) or not (hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")):
             raise TypeError(
@@ -150,6 +168,9 @@ def _check_arguments(model, train, validation, optimizer, clip) -> None:
         raise ValueError("expected an optimizer over the model's parameters, got one that holds none of them")
     if clip is not None and not clip > 0:
         raise ValueError(f"expected clip as a number above 0, or None, got {clip!r}")
+    name = getattr(score, "__name__", "")
+    if not name.isidentifier() or name in COLUMNS:
+        raise TypeError(f"expected score as a function with a name of its own for its column, got {score!r}")
 
 
 @contextlib.contextmanager
@@ -160,61 +181,100 @@ def _ending_in_evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.eval()
 
 
-def _train_one_epoch(model, batches, optimizer, schedule, clip, autocast, fitting) -> dict:
-    model.train()
-    start, losses, right, seen = time.perf_counter(), [], 0, 0
-    for step, batch in enumerate(batches, start=1):
-        images, labels = _check_batch(batch)
-        loss, logits = fitting(_gradient, images, labels, model, optimizer, autocast)
-        if clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-        optimizer.step()
-        if schedule is not None:
-            schedule.step()
+def _bar(batches, text: str, shown: bool) -> tqdm:
+    return tqdm(batches, text, leave=False, disable=not shown, file=sys.stdout, mininterval=0.5)
+
+
+@dataclass
+class _Step:
+    """One step on a batch: (images, labels) → mean loss, outputs."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler | None
+    clip: float | None
+    autocast: torch.dtype | None
+    loss: Loss
+    fitting: SplitOnOutOfMemory
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        # forward and backward
+        loss, outputs = self.fitting(self.gradient, images, labels)
+        # step
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        return loss, outputs
+
+    def gradient(self, chunks: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean loss and outputs (B, ...) of a batch, taken in chunks; leave the gradient in the model."""
+        self.optimizer.zero_grad()
+        self.model.zero_grad()  # what the optimiser does not hold would be added up, and be part of the norm
+        mean, outputs = 0.0, []
+        for some, their_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
+            with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+                output = self.model(some)
+            loss = _one_number(self.loss, output.float(), their_labels) * (len(some) / len(images))
+            loss.backward()
+            mean = mean + loss.detach()
+            outputs.append(output.detach())
+        return mean, torch.cat(outputs).float()
+
+
+def _train_one_epoch(batches: tqdm, step: _Step, score: Score) -> dict:
+    step.model.train()
+    start, losses, total, seen = time.perf_counter(), [], 0, 0
+    for index, batch in enumerate(batches, start=1):
+        images, labels = _check_batch(batch, step.loss)
+        loss, outputs = step(images, labels)
+        # count; without a look at the numbers, which would make a GPU wait
         losses.append(loss * len(labels))
-        right, seen = right + (logits.argmax(1) == labels).sum(), seen + len(labels)
-        if step % LOOK_EVERY == 0:
+        total, seen = total + _sum_of_scores(score, outputs, labels), seen + len(labels)
+        if index % LOOK_EVERY == 0:
             mean = _finite_mean(losses, seen)
-            batches.set_postfix_str(f"loss {mean:.3f}, accuracy {right.item() / seen:.1%}", refresh=False)
+            batches.set_postfix_str(f"loss {mean:.3f}, {score.__name__} {total.item() / seen:.1%}", refresh=False)
     if not seen:
         raise ValueError("expected at least one batch to train on, got none")
     mean = _finite_mean(losses, seen)
-    for name, parameter in model.named_parameters():
+    for name, parameter in step.model.named_parameters():
         if not parameter.isfinite().all():  # the last step can spoil them after the last look at the loss
             raise NotFiniteError(f"stopped because {name} was no longer finite at the end")
-    return {"loss": mean, "accuracy": right.item() / seen, "seconds": time.perf_counter() - start}
+    return {"loss": mean, score.__name__: total.item() / seen, "seconds": time.perf_counter() - start}
 
 
-def _check_batch(batch) -> tuple[Tensor, Tensor]:
-    """Images and labels, checked as far as a GPU does not have to be waited for."""
+def _check_batch(batch, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Return images and labels, checked as far as a GPU does not have to be waited for."""
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(one, Tensor) for one in batch)):
         got = [type(one).__name__ for one in batch] if isinstance(batch, tuple | list) else type(batch).__name__
         raise TypeError(f"expected each batch as a tensor of images and one of labels, got {got}")
     images, labels = batch
-    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"expected labels as int64 ({len(images) if images.ndim else 'B'},), one for each image, "
-            f"got {labels.dtype} {tuple(labels.shape)}"
-        )
+    classes = loss is F.cross_entropy
+    expected = images.shape[:1] if classes else (*images.shape[:1], *labels.shape[1:])
+    if labels.shape != expected or (classes and labels.dtype != torch.int64):
+        n = len(images) if images.ndim else "B"
+        what = f"int64 ({n},)" if classes else f"({n}, ...)"
+        raise ValueError(f"expected labels as {what}, one for each image, got {labels.dtype} {tuple(labels.shape)}")
     if not len(labels):
         raise ValueError("expected at least one image in every batch, got one without any")
-    if labels.device.type == "cpu" and labels.min() < 0:  # PyTorch would pass over -100 without a word
+    if classes and labels.device.type == "cpu" and labels.min() < 0:  # PyTorch would pass over -100 without a word
         raise ValueError(f"expected labels from 0 on, got {labels.min().item()}")
     return images, labels
 
 
-def _gradient(parts: int, images, labels, model, optimizer, autocast) -> tuple[Tensor, Tensor]:
-    """Forward and backward of a batch: the mean loss, and logits (B, classes); the gradient is left in the model."""
-    optimizer.zero_grad()
-    model.zero_grad()  # what the optimiser does not hold would be added up, and be part of the norm that is clipped
-    mean, logits = 0.0, []
-    for some, their_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-        with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
-            logits.append(model(some))
-        loss = F.cross_entropy(logits[-1].float(), their_labels) * (len(some) / len(images))
-        loss.backward()
-        mean, logits[-1] = mean + loss.detach(), logits[-1].detach()
-    return mean, torch.cat(logits)
+def _one_number(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
+    if (value := loss(outputs, labels)).ndim:
+        raise ValueError(f"expected loss to give one number, the mean over the images, got {describe(value)}")
+    return value
+
+
+def _sum_of_scores(score: Score, outputs: Tensor, labels: Tensor) -> Tensor:
+    if (scores := score(outputs, labels)).shape != labels.shape[:1]:
+        raise ValueError(
+            f"expected {score.__name__} to give ({len(labels)},), one number for each image, got {describe(scores)}"
+        )
+    return scores.sum()
 
 
 def _finite_mean(losses: list[Tensor], seen: int) -> float:
@@ -226,8 +286,13 @@ def _finite_mean(losses: list[Tensor], seen: int) -> float:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
-    """Mean loss and accuracy of a classifier over batches, in evaluation mode.
+def evaluate(
+    model: nn.Module,
+    data: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss = F.cross_entropy,
+    score: Score = accuracy,
+) -> Evaluation:
+    """Compute mean loss and mean score of a model over batches, in evaluation mode; `loss` and `score` as for `fit`.
 
     However it ends, each part of the model has its own mode back.
 
@@ -235,29 +300,36 @@ def evaluate(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Evaluat
         TypeError, ValueError: for a batch that `fit` would refuse, or if there is none in data.
     """
     modes = {module: module.training for module in model.modules()}
-    loss, right, seen, fitting = 0.0, 0, 0, SplitOnOutOfMemory(model)
+    losses, total, seen, fitting = 0.0, 0, 0, SplitOnOutOfMemory(model)
     try:
         model.eval()
         with advice_when_out_of_memory():
             for batch in data:
-                images, labels = _check_batch(batch)
-                logits = fitting(_logits, images, model)
-                loss = loss + F.cross_entropy(logits, labels, reduction="sum")
-                right, seen = right + (logits.argmax(1) == labels).sum(), seen + len(labels)
+                images, labels = _check_batch(batch, loss)
+                outputs = fitting(_outputs, images, model)
+                losses = losses + _one_number(loss, outputs, labels) * len(labels)
+                total, seen = total + _sum_of_scores(score, outputs, labels), seen + len(labels)
     finally:
         for module, training in modes.items():
             module.training = training
     if not seen:
         raise ValueError("expected at least one batch to evaluate on, got none")
-    return Evaluation(float(loss) / seen, float(right) / seen)
+    return Evaluation(float(losses) / seen, float(total) / seen)
 
 
-def _logits(parts: int, images: Tensor, model: nn.Module) -> Tensor:
-    return torch.cat([model(some).float() for some in images.chunk(parts)])
+def _outputs(chunks: int, images: Tensor, model: nn.Module) -> Tensor:
+    return torch.cat([model(some).float() for some in images.chunk(chunks)])
 
 
-def _line(row: dict, epochs: int) -> str:
-    parts = [f"epoch {row['epoch']:>2}/{epochs}", f"loss {row['loss']:.4f}", f"accuracy {row['accuracy']:.2%}"]
-    if "validation_accuracy" in row:
-        parts.append(f"validation {row['validation_accuracy']:.2%}")
-    return "   ".join([*parts, f"{row['seconds']:.0f} s"])
+def _validation_columns(model, validation, loss: Loss, score: Score) -> dict:
+    if validation is None:
+        return {}
+    scored = evaluate(model, validation, loss, score)
+    return {"validation_loss": scored.loss, f"validation_{score.__name__}": scored.score}
+
+
+def _line(row: dict, epochs: int, score: str) -> str:
+    cells = [f"epoch {row['epoch']:>2}/{epochs}", f"loss {row['loss']:.4f}", f"{score} {row[score]:.2%}"]
+    if f"validation_{score}" in row:
+        cells.append(f"validation {row[f'validation_{score}']:.2%}")
+    return "   ".join([*cells, f"{row['seconds']:.0f} s"])

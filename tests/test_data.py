@@ -665,14 +665,23 @@ TWO = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
         (TWO.float(), torch.tensor([0, 1]), r"uint8 .* got torch.float32 \(2, 1, 4, 4\)"),
         (TWO[:, 0], torch.tensor([0, 1]), r"\(N, C, H, W\), got torch.uint8 \(2, 4, 4\)"),
         (TWO, torch.tensor([0, 1, 2]), r"each of 2 images, got .*\(3,\)"),
-        (TWO, torch.eye(2).long(), r"each of 2 images, got .*\(2, 2\)"),
-        (TWO, torch.tensor([0.0, 1.0]), r"int64.* got .*torch.float32"),
+        (TWO, torch.zeros(3, 2), r"each of 2 images, got .*\(3, 2\)"),
+        (TWO, torch.tensor(1), r"each of 2 images, got .*\(\)"),
+        (TWO, torch.tensor([False, True]), r"int64 or floating-point.* got .*torch.bool"),
         (TWO, torch.tensor([0, 1], dtype=torch.int32), r"int64.* got .*torch.int32"),
     ],
 )
 def test_image_data_of_another_kind_is_refused(images, labels, told):
     with pytest.raises(ValueError, match=told):
         ImageData(images, labels, "made up")
+
+
+@pytest.mark.parametrize("labels", [torch.arange(12).reshape(6, 2), torch.rand(6), torch.rand(6, 2, 3)], ids=len)
+def test_labels_may_be_several_numbers_an_image(labels):
+    whole = dataclasses.replace(some_images(), labels=labels)
+    made = torch.cat([batch for _, batch in Batches(whole, 4)])
+    assert torch.equal(made, labels) and torch.equal(whole[2:].labels, labels[2:])
+    assert whole.digest != dataclasses.replace(whole, labels=labels + 1).digest
 
 
 def test_image_data_can_be_cut_and_chosen_from():
@@ -767,20 +776,20 @@ def test_without_a_generator_pytorchs_own_decides():
     assert shuffled() == shuffled() != list(range(50))
 
 
-def test_a_transform_gets_each_batch_and_the_generator():
+def test_prepare_gets_each_batch_and_the_generator():
     generator, got = torch.Generator(), []
 
-    def transform(images, given_generator):
+    def prepare(images, given_generator):
         got.append((images.dtype, images.shape, images.max().item() <= 1, given_generator is generator))
         return images[..., :2] + 1
 
-    made = list(Batches(some_images(5), 3, transform, generator=generator))
+    made = list(Batches(some_images(5), 3, prepare=prepare, generator=generator))
     assert got == [(torch.float32, (3, 1, 4, 4), True, True), (torch.float32, (2, 1, 4, 4), True, True)]
     assert [images.shape for images, _ in made] == [(3, 1, 4, 2), (2, 1, 4, 2)]
     assert torch.equal(made[1][0][:, 0, 0, 0], torch.tensor([3.0, 4.0]) / 255 + 1)
 
 
-def test_a_seed_decides_order_and_transform_together():
+def test_a_seed_decides_order_and_preparation_together():
     def noise(images, generator):
         return images + torch.rand(images.shape, generator=generator)
 

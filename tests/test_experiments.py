@@ -11,20 +11,32 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_runs import BATCHES_AN_EPOCH, TINY, Doing, assert_same_weights, quiet_run, sending, tiny_run, without_time
+from tiny_runs import (
+    BATCHES_AN_EPOCH,
+    TINY,
+    Doing,
+    assert_same_weights,
+    changed,
+    quiet_run,
+    sending,
+    tiny_run,
+    without_time,
+)
 from torch import nn
 
 import stn_course
 from stn_course import experiments
 from stn_course.data import Batches, DataError, ImageData, load_mnist
 from stn_course.distortions import RTS
-from stn_course.experiments import EXPERIMENTS, Profile, Recipe, distorted, load_weights, run
+from stn_course.experiments import EXPERIMENTS, load_weights, run
 from stn_course.models import CNN, STCNN
+from stn_course.tasks import TEST_SEED, Profile, Recipe, distorted
 from stn_course.training import Evaluation, evaluate
 
 KEYS = {  # of a record, beside those of its recipe
@@ -129,7 +141,7 @@ def test_five_systems_were_published():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_recipe_is_what_was_published(name):
     experiment = EXPERIMENTS[name]
-    optimizer, schedule = experiment.recipes["published"].make(experiment.model(), 10)
+    optimizer, schedule = experiment.recipes["published"].optimizer_and_schedule(experiment.model(), 10)
     assert type(optimizer) is torch.optim.SGD
     assert schedule is None
     for group in optimizer.param_groups:
@@ -160,12 +172,12 @@ def test_training_images_are_augmented_then_distorted_then_normalised():
 
     done, generator = [], torch.Generator()
     steps = {"distortion": step("distorted"), "normalise": step("normalised")}
-    experiment = replace(EXPERIMENTS["rts-cifar10/st"], **steps)
+    experiment = changed(EXPERIMENTS["rts-cifar10/st"], **steps)
     recipe = replace(experiment.recipes["course"], augmentation=step("augmented"))
-    assert experiment.preparation(recipe)(torch.zeros(1), generator) == 3
+    assert experiment.training_transform(recipe)(torch.zeros(1), generator) == 3
     assert done == [("augmented", generator), ("distorted", generator), ("normalised", generator)]
-    bare = replace(experiment, distortion=None, normalise=None)
-    assert bare.preparation(replace(recipe, augmentation=None))(torch.zeros(1), generator) == 0
+    bare = changed(experiment, distortion=None, normalise=None)
+    assert bare.training_transform(replace(recipe, augmentation=None))(torch.zeros(1), generator) == 0
 
 
 # Recipes
@@ -173,30 +185,27 @@ def test_training_images_are_augmented_then_distorted_then_normalised():
 
 def test_the_localisation_network_has_a_learning_rate_of_its_own():
     model = STCNN()
-    optimizer, _ = Recipe("sgd", 0.1, 64, localisation_rate=0.25).make(model, 10)
+    optimizer, _ = Recipe("sgd", 0.1, 64, localisation_rate=0.25).optimizer_and_schedule(model, 10)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert len(rate) == sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
     assert {rate[id(p)] for p in model.spatial_transformer.localisation.parameters()} == {0.025}
     assert {rate[id(p)] for p in model.classifier.parameters()} == {0.1}
 
 
-def test_a_localisation_network_is_found_at_any_depth_by_its_whole_name():
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.localisation = nn.Linear(1, 1)
-            self.relocalisation = nn.Linear(1, 1)
-
-    odd = nn.Sequential(Odd())
-    for model, inner in ((odd, odd[0]), (odd[0], odd[0])):
-        optimizer, _ = Recipe("sgd", 1.0, 64, localisation_rate=0.5).make(model, 10)
-        rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-        assert [rate[id(p)] for p in inner.localisation.parameters()] == [0.5, 0.5]
-        assert [rate[id(p)] for p in inner.relocalisation.parameters()] == [1.0, 1.0]
+def test_groups_and_parameters_have_the_order_that_checkpoints_have():
+    """An optimiser's state is saved by number."""
+    model = STCNN()
+    optimizer, _ = Recipe("sgd", 1.0, 64).optimizer_and_schedule(model, 10)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rest, localisation = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
+    assert localisation == [name for name in names.values() if ".localisation." in name]
+    assert rest == [name for name in names.values() if ".localisation." not in name]
 
 
 def test_a_network_without_one_has_one_learning_rate():
-    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, weight_decay=0.02).make(CNN(), 10)
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, weight_decay=0.02).optimizer_and_schedule(
+        CNN(), 10
+    )
     assert type(optimizer) is torch.optim.AdamW
     assert schedule is None
     assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.1, 0.02)]
@@ -205,7 +214,9 @@ def test_a_network_without_one_has_one_learning_rate():
 @pytest.mark.parametrize("steps", [1, 2, 7, 40])
 def test_one_cycle_ends_with_the_last_step(steps):
     model = STCNN()
-    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, one_cycle=True).make(model, steps)
+    optimizer, schedule = Recipe("adamw", 0.1, 64, localisation_rate=0.25, one_cycle=True).optimizer_and_schedule(
+        model, steps
+    )
     rates = []
     for _ in range(steps):
         rates.append([group["lr"] for group in optimizer.param_groups])
@@ -282,7 +293,7 @@ def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
     assert not model.training
     experiment = EXPERIMENTS[smoke.record["experiment"]]
     scored = evaluate(model, Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise))
-    assert scored.accuracy == smoke.record["test_accuracy"]
+    assert scored.score == smoke.record["test_accuracy"]
     assert scored.loss == pytest.approx(smoke.record["test_loss"], rel=1e-5)  # another memory layout, another rounding
 
 
@@ -291,14 +302,14 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
         assert "theta" not in smoke.history.rows[0]
         return
     if smoke.record["experiment"].startswith("rts-mnist"):
-        watched = experiments.ten_digits()
+        probes = experiments.ten_digits()
     else:  # the first of each class, as the network sees them
         test = smoke_data(smoke.record)[1]
         first = [test.labels.tolist().index(label) for label in range(10)]
         normalise = EXPERIMENTS[smoke.record["experiment"]].normalise
-        watched = normalise(test.images[first].float() / 255)
+        probes = normalise(test.images[first].float() / 255)
     with torch.inference_mode():
-        theta = smoke.model.spatial_transformer.theta(watched)
+        theta = smoke.model.spatial_transformer.theta(probes)
     recorded = torch.tensor(smoke.history.rows[-1]["theta"])
     torch.testing.assert_close(recorded, theta, atol=5e-3, rtol=0)  # float16 weights, four decimals
 
@@ -400,7 +411,7 @@ def test_validation_holds_out_training_images_and_leaves_the_test_split_alone(ma
     assert (result.record["train_images"], result.record["train_digest"]) == (162, kept.digest)
     assert (result.record["held_out_images"], result.record["held_out_digest"]) == (18, held_out.digest)
     scored = evaluate(result.model, Batches(held_out, 1000))
-    assert result.record["held_out_accuracy"] == scored.accuracy
+    assert result.record["held_out_accuracy"] == scored.score
     assert not [key for key in result.record if key.startswith("test_")]
     assert result.history.column("validation_loss")[-1] == pytest.approx(scored.loss, rel=0.01)  # before float16
 
@@ -431,7 +442,7 @@ def test_a_run_on_other_data_has_a_folder_of_its_own(make_tiny):
 
 def test_without_validation_the_test_split_is_scored_once(make_tiny, tmp_path, monkeypatch):
     asked, scored = [], []
-    monkeypatch.setattr(experiments.running, "evaluate", lambda *given: scored.append(given) or evaluate(*given))
+    monkeypatch.setattr(experiments.runner, "evaluate", lambda *given: scored.append(given) or evaluate(*given))
     monkeypatch.setattr("stn_course.training.evaluate", lambda *given: pytest.fail("looked at during training"))
     tiny_run(make_tiny("rts-mnist/cnn", replace(TINY, epochs=2), load=counting_load(asked)), output=tmp_path)
     assert sorted(asked) == ["test", "train"]
@@ -527,7 +538,7 @@ def test_a_device_that_is_not_there_is_told_what_is(make_tiny, tmp_path, device)
 @pytest.mark.parametrize("output", ["", "file", "file/run", "/dev/null", "/proc/nope"])
 def test_where_nothing_can_be_written_is_told_before_anything_is_trained(make_tiny, tmp_path, monkeypatch, output):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiments.running, "fit", None)
+    monkeypatch.setattr(experiments.runner, "fit", None)
     (tmp_path / "file").write_text("mine")
     error, told = (ValueError, "expected output as") if not output else (OSError, "can be written for training")
     with pytest.raises(error, match=told):
@@ -540,7 +551,7 @@ def test_a_folder_that_is_there_and_read_only_is_told_too(make_tiny, tmp_path, m
         raise PermissionError(13, "Permission denied", str(dir)) if Path(dir) == tmp_path / "run" else StopIteration
 
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(experiments.running, "fit", None)
+    monkeypatch.setattr(experiments.runner, "fit", None)
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write everywhere
     with pytest.raises(OSError, match="expected a folder that can be written for training .*Permission denied"):
         tiny_run(make_tiny("rts-mnist/cnn", SHORT), output=tmp_path / "run")
@@ -550,7 +561,7 @@ def test_memory_that_is_short_before_training_is_told_with_what_to_do(make_tiny,
     def full(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(experiments.running, "Batches", full)
+    monkeypatch.setattr(experiments.runner, "Batches", full)
     with pytest.raises(torch.OutOfMemoryError) as error:
         tiny_run(make_tiny("rts-mnist/cnn", SHORT), output=tmp_path / "run")
     assert "Shut down other notebooks" in error.value.__notes__[0]
@@ -562,10 +573,13 @@ def test_memory_that_is_short_before_training_is_told_with_what_to_do(make_tiny,
 def test_the_record_of_a_gpu_says_whether_convolutions_are_rounded(undisturbed, monkeypatch, capability, switch, tf32):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-    given, data = {"validate": False}, load_mnist("test", offline=True)
+    job = SimpleNamespace(validate=False, experiment=EXPERIMENTS["rts-mnist/cnn"])
+    data, scored = load_mnist("test", offline=True), Evaluation(0.1, 0.9)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=switch):
         made = [
-            experiments.runner._record(given, data, data, Evaluation(0.1, 0.9), undisturbed.history, torch.device(kind))
+            experiments.runner._record(
+                SimpleNamespace(**vars(job), device=torch.device(kind)), {}, data, data, scored, undisturbed.history
+            )
             for kind in ("cuda", "cpu")
         ]
     assert made[0]["tf32"] is tf32 and made[0]["hardware"] == "a GPU"
@@ -637,7 +651,7 @@ def test_it_does_not_depend_on_threads_or_on_how_it_is_cut_into_batches():
         one = distorted(digits, RTS())
     with threads(2):
         assert distorted(digits, RTS()).digest == one.digest
-    rts, generator = RTS(), torch.Generator().manual_seed(experiments.TEST_SEED)
+    rts, generator = RTS(), torch.Generator().manual_seed(TEST_SEED)
     theta = rts.sample(1100, generator, torch.float64)
     for size in (1, 333, 1100):
         parts = zip(digits.images.double().split(size), theta.split(size), strict=True)
@@ -892,7 +906,7 @@ def test_a_short_training_on_real_images_learns(
 ):
     monkeypatch.setenv("STN_COURSE_DATA", str(real_mnist if published == "MNIST" else real_cifar10))
     short = Profile(epochs, train_images=images, test_images=500, offline=False)
-    monkeypatch.setitem(EXPERIMENTS, name, replace(EXPERIMENTS[name], profiles={"quick": short}))
+    monkeypatch.setitem(EXPERIMENTS, name, changed(EXPERIMENTS[name], profiles={"quick": short}))
     record = run(name, "quick", output=tmp_path / "run", progress=False).record
     assert record["train_source"].startswith(f"{images:,} images of {published}, train split")
     assert record["test_source"].startswith(f"500 images of {published}, test split")

@@ -5,15 +5,14 @@ Nothing is timed here: what a measurement would find is put in its place.
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_runs import changed
 from torch import nn
 
-from stn_course import data
 from stn_course.experiments import EXPERIMENTS, Precision, faster_precision, find_device, hardware, hardware_name
 from stn_course.experiments.hardware import FILE, TOO_SHORT, WORTH, measure, native_bfloat16
 
@@ -187,7 +186,7 @@ def test_the_shortest_times_of_both_are_compared_and_nothing_random_is_used_up(m
 
     monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(hardware, "SECONDS", 3 + 5 + 2 + 4 + 4)  # over in the third round
-    experiment = replace(EXPERIMENTS["mnist/tutorial-st"], model=Timed)
+    experiment = changed(EXPERIMENTS["mnist/tutorial-st"], model=Timed)
     state = torch.get_rng_state()
     assert measure(experiment, experiment.recipes["course"], CPU) == 2 / 4
     assert modes == [False, True] * 4  # in turns
@@ -260,5 +259,5 @@ def test_the_name_and_precision_are_those_of_the_gpu_that_is_asked_for(monkeypat
 
 def test_a_processor_has_a_name_also_where_nobody_tells_it(monkeypatch):
     assert hardware_name(CPU)
-    monkeypatch.setattr(hardware, "Path", lambda path: data.data_folder() / "nowhere")
+    monkeypatch.setattr(hardware, "Path", lambda path: hardware.data_folder() / "nowhere")
     assert hardware_name(CPU) == (hardware.platform.processor() or hardware.platform.machine())

@@ -144,7 +144,7 @@ def test_evaluate_reads_a_file_of_weights(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.MNIST", _refused)
-    torch.save(experiments.find("rts-mnist/cnn").model().state_dict(), tmp_path / "weights.pt")
+    torch.save(experiments.get_experiment("rts-mnist/cnn").model().state_dict(), tmp_path / "weights.pt")
     assert main(["evaluate", "rts-mnist/cnn", "--weights", str(tmp_path / "weights.pt"), "--device", "cpu"]) == 0
     assert "CNN: accuracy" in capsys.readouterr().out
 

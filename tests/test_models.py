@@ -20,12 +20,14 @@ from stn_course.models import (
     ResidualCNN,
     ResidualSTN,
     RtsCifarSTN,
+    STNetwork,
     TutorialCNN,
     TutorialSTN,
+    look,
 )
 from stn_course.models.residual import Residual
-from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
-from stn_course.transforms import FAMILIES, Attention, Projective
+from stn_course.spatial_transformer import SpatialTransformer, ThetaHead, theta_head
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
 NETWORKS = {  # name → how it is made, what it takes, how many parameters it has
@@ -165,6 +167,90 @@ def test_the_classifier_sees_the_warped_image_and_the_localisation_network_learn
     assert not torch.allclose(model.spatial_transformer.theta(x)[0], model.spatial_transformer.theta(x)[1])
     F.cross_entropy(model(x), torch.arange(4)).backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in model.spatial_transformer.parameters())
+
+
+# Where they look
+
+
+@pytest.mark.parametrize("network", WITH_TRANSFORMER)
+def test_a_network_says_where_it_looks(network):
+    model = build(network).eval()
+    nn.init.normal_(model.spatial_transformer.localisation[-1].weight, std=0.05)
+    x = images(network, 3)
+    (only,) = model.looks(x)
+    assert only.layer is model.spatial_transformer and only.images is x
+    assert torch.equal(only.theta, model.spatial_transformer.theta(x))
+    assert torch.equal(only.warped, model.spatial_transformer(x))
+    assert torch.equal(model(x), model.classifier(only.warped))
+
+
+def small_layer(size, transform=Affine(), output_size=(6, 6)):
+    localisation = nn.Sequential(nn.Flatten(), theta_head(size, transform))
+    nn.init.normal_(localisation[-1].weight, std=0.05)
+    return SpatialTransformer(localisation, transform, output_size)
+
+
+class SideBySide(STNetwork):
+    """Two looks at the same image, told apart by the classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(2 * 36, 10))
+        self.layers = nn.ModuleList([small_layer(64), small_layer(64, Attention())])
+
+    def looks(self, x):
+        return [look(layer, x) for layer in self.layers]
+
+    def forward(self, x):
+        return self.classifier(torch.cat([one.warped for one in self.looks(x)], dim=1))
+
+
+class OneAfterAnother(STNetwork):
+    """A look at the image, and one at the features of what was seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.features, self.second = small_layer(64), nn.Conv2d(1, 4, 3), small_layer(64)
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(4 * 36, 10))
+
+    def looks(self, x):
+        first = look(self.first, x)
+        return [first, look(self.second, self.features(first.warped))]
+
+    def forward(self, x):
+        return self.classifier(self.looks(x)[-1].warped)
+
+
+@pytest.mark.parametrize("kind", [SideBySide, OneAfterAnother])
+def test_several_transformers_have_a_look_each_and_their_own_parameters(kind):
+    torch.manual_seed(0)
+    model, x = kind(), uniform(1, 3, 1, 8, 8, dtype=torch.float32)
+    looks = model.looks(x)
+    assert [type(one.layer.transform) for one in looks] == [Affine, Attention if kind is SideBySide else Affine]
+    for one in looks:
+        assert one.theta.shape == (3, one.layer.transform.n_params)
+        assert torch.equal(one.warped, one.layer(one.images))
+    assert looks[0].images is x and (looks[1].images is x) == (kind is SideBySide)
+    rest, localisation = model.parameter_groups()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert [names[id(p)] for p in localisation] == [name for name in names.values() if ".localisation." in name]
+    assert [names[id(p)] for p in rest] == [name for name in names.values() if ".localisation." not in name]
+    model(x).sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in localisation)
+
+
+def test_a_localisation_network_that_two_layers_share_counts_once():
+    model = SideBySide()
+    model.layers[1] = SpatialTransformer(model.layers[0].localisation, output_size=(6, 6))
+    assert list(map(id, model.localisation_parameters())) == list(map(id, model.layers[0].parameters()))
+
+
+def test_a_network_that_does_not_say_where_it_looks_is_told_so():
+    class Silent(STNetwork):
+        pass
+
+    with pytest.raises(NotImplementedError, match="expected Silent to say where it looks"):
+        Silent().looks(uniform(0, 1, 1, 8, 8))
 
 
 # What they compute

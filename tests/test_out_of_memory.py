@@ -17,8 +17,8 @@ FULL = {  # as PyTorch says it of its own memory, and of what other libraries ta
 def room_for(n, error=FULL["allocator"]):
     """Work that runs out of memory where more than n images are taken at once."""
 
-    def work(parts, images, offset=0):
-        sizes = [len(part) for part in images.chunk(parts)]
+    def work(chunks, images, offset=0):
+        sizes = [len(some) for some in images.chunk(chunks)]
         if max(sizes) > n:
             raise type(error)(*error.args)
         return [size + offset for size in sizes]
@@ -72,7 +72,7 @@ def test_a_batch_is_left_whole_where_its_statistics_are_part_of_the_training(cap
     assert SplitOnOutOfMemory(model.eval())(room_for(32), torch.zeros(64, 1)) == [32, 32]  # each image for itself
 
 
-def test_in_how_many_parts_is_remembered_and_arguments_are_handed_on(capsys):
+def test_how_many_chunks_is_remembered_and_arguments_are_handed_on(capsys):
     fitting = SplitOnOutOfMemory(nn.Identity())
     assert fitting(room_for(30), torch.zeros(100, 1), 5) == [30, 30, 30, 30]
     assert capsys.readouterr().out
@@ -87,7 +87,7 @@ def test_where_not_even_one_fits_the_error_says_so():
 
 
 def test_other_errors_are_not_kept_back():
-    def work(parts, images):
+    def work(chunks, images):
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
@@ -101,7 +101,7 @@ def test_a_gpu_that_is_really_full():
     torch.cuda.set_per_process_memory_fraction(share)
     try:
         fitting = SplitOnOutOfMemory(nn.Identity())
-        total = fitting(lambda parts, x: sum((part * 2 + 1).sum().item() for part in x.chunk(parts)), images)
+        total = fitting(lambda chunks, x: sum((some * 2 + 1).sum().item() for some in x.chunk(chunks)), images)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert fitting.parts > 1 and total == 64 * 2**20
+    assert fitting.chunks > 1 and total == 64 * 2**20

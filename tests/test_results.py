@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stn_course.data import Batches, load_mnist
-from stn_course.experiments import find, load_pretrained, load_record, records, results_table, ten_digits
+from stn_course.experiments import get_experiment, load_pretrained, load_record, records, results_table, ten_digits
 from stn_course.experiments.results import RESULTS
 from stn_course.training import evaluate
 
@@ -33,7 +33,7 @@ def test_the_course_comes_with_its_main_networks():
 
 @pytest.mark.parametrize(("name", "recipe", "seed"), RUNS)
 def test_a_record_is_of_a_whole_run_on_the_whole_data_set(name, recipe, seed):
-    record, experiment = load_record(name, recipe, seed), find(name)
+    record, experiment = load_record(name, recipe, seed), get_experiment(name)
     assert record["profile"] == "full" and record["complete"] and not record["validate"]
     assert record["train_images"] == (60_000 if experiment.load is load_mnist else 50_000)
     assert record["test_images"] == 10_000
@@ -54,9 +54,9 @@ def test_where_every_epoch_was_scored_the_last_score_is_the_records():
 
 @pytest.mark.parametrize(("name", "recipe"), [weights for weights in WEIGHTS if "mnist" in weights[0]])
 def test_the_weights_of_a_record_do_well_on_the_digits_that_come_along(name, recipe):
-    test = find(name).task(load_mnist("test", offline=True))
-    scored = evaluate(load_pretrained(name, recipe), Batches(test, 500, find(name).normalise))
-    assert abs(scored.accuracy - load_record(name, recipe)["test_accuracy"]) < 0.02
+    test = get_experiment(name).scored_images(load_mnist("test", offline=True))
+    scored = evaluate(load_pretrained(name, recipe), Batches(test, 500, get_experiment(name).normalise))
+    assert abs(scored.score - load_record(name, recipe)["test_accuracy"]) < 0.02
 
 
 @pytest.mark.parametrize(("name", "recipe"), [weights for weights in WEIGHTS if "rts-mnist/st" in weights[0]])
@@ -72,17 +72,17 @@ def test_the_last_theta_of_a_record_is_that_of_the_weights(name, recipe):
 @pytest.mark.real_data
 @pytest.mark.parametrize(("name", "recipe"), WEIGHTS)
 def test_on_the_real_test_split_the_weights_give_the_accuracy_of_the_record(name, recipe, real_mnist, real_cifar10):
-    folder = real_mnist if find(name).load is load_mnist else real_cifar10
-    test = find(name).task(find(name).load("test", folder))
+    folder = real_mnist if get_experiment(name).load is load_mnist else real_cifar10
+    test = get_experiment(name).scored_images(get_experiment(name).load("test", folder))
     record = load_record(name, recipe)
     assert test.digest == record["test_digest"]
-    scored = evaluate(load_pretrained(name, recipe), Batches(test, 1000, find(name).normalise))
-    assert scored.accuracy == pytest.approx(record["test_accuracy"], abs=2e-4)  # two images: another machine's rounding
+    scored = evaluate(load_pretrained(name, recipe), Batches(test, 1000, get_experiment(name).normalise))
+    assert scored.score == pytest.approx(record["test_accuracy"], abs=2e-4)  # two images: another machine's rounding
 
 
 @pytest.mark.real_data
 def test_the_ten_digits_are_the_first_of_each_class(real_mnist):
-    test = find("rts-mnist/st-cnn").task(load_mnist("test", real_mnist))
+    test = get_experiment("rts-mnist/st-cnn").scored_images(load_mnist("test", real_mnist))
     first = [int((test.labels == label).nonzero()[0]) for label in range(10)]
     assert torch.equal(ten_digits(), test.images[first].float() / 255)
 

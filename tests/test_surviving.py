@@ -28,7 +28,8 @@ from tiny_runs import (
 )
 
 from stn_course.checkpoints import CheckpointError
-from stn_course.experiments import EXPERIMENTS, Recipe, run
+from stn_course.experiments import EXPERIMENTS, run
+from stn_course.tasks import Recipe
 
 
 @pytest.fixture(autouse=True)

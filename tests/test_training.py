@@ -1,6 +1,7 @@
 """The loop learns, counts right, can be stopped at any moment, and stops by itself at a loss that is no number."""
 
 import copy
+import functools
 import math
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_separable_problem_is_learnt(make, rate, seed):
     assert history.stopped is None
     assert len(history) == 40
     assert history.column("loss")[-1] < 0.5 * history.column("loss")[0]
-    assert evaluate(model, toy_batches(seed=1)).accuracy == 1.0
+    assert evaluate(model, toy_batches(seed=1)).score == 1.0
 
 
 def by_hand(model, batches, epochs, rate, clip=None, decay=None):
@@ -170,7 +171,7 @@ def test_every_batch_counts_whenever_the_loss_is_looked_at(n):
     batches, model = toy_batches(sizes=(3,) * n), linear_model()
     history = quiet_fit(model, batches, epochs=1, optimizer=sgd(model, 0.0))
     assert history.column("loss") == pytest.approx([evaluate(model, batches).loss], rel=1e-5)
-    assert history.column("accuracy") == pytest.approx([evaluate(model, batches).accuracy])
+    assert history.column("accuracy") == pytest.approx([evaluate(model, batches).score])
 
 
 def test_no_batches_to_train_on_are_an_error():
@@ -201,21 +202,92 @@ def test_training_is_in_training_mode_and_leaves_evaluation_mode(mode):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, None])
-def test_autocast_reaches_the_model_and_not_the_parameters_or_the_loss(dtype, monkeypatch):
+def test_autocast_reaches_the_model_and_not_the_parameters_or_the_loss(dtype):
     model, seen = linear_model(), set()
     model.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    given, cross_entropy = set(), F.cross_entropy
+    given = set()
 
     def watched(logits, labels):
         given.add(logits.dtype)
-        return cross_entropy(logits, labels)
+        return F.cross_entropy(logits, labels)
 
-    monkeypatch.setattr(F, "cross_entropy", watched)
-    history = quiet_fit(model, toy_batches(), epochs=30, autocast=dtype)
+    history = quiet_fit(model, toy_batches(), epochs=30, autocast=dtype, loss=watched)
     assert seen == {dtype or torch.float32}
     assert given == {torch.float32}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert history.column("accuracy")[-1] == 1.0
+
+
+# Another loss, another score
+
+
+def squared_error(outputs, targets):
+    return F.mse_loss(outputs, targets)
+
+
+def close(outputs, targets):
+    return (outputs - targets).abs().amax(1) < 0.1
+
+
+def regression_batches():
+    """The centre of mass of four pixels, (B, 2): where an image is bright."""
+    corners = torch.tensor([[-1.0, -1], [1, -1], [-1, 1], [1, 1]])
+    return [(images, images.flatten(1) @ corners) for images, _ in toy_batches()]
+
+
+def test_another_loss_and_score_with_labels_of_another_shape():
+    torch.manual_seed(0)
+    model, batches = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), regression_batches()
+    options = {"loss": squared_error, "score": close}
+    history = quiet_fit(model, batches, batches, epochs=40, **options)
+    columns = {"epoch", "loss", "close", "seconds", "validation_loss", "validation_close"}
+    assert [set(row) for row in history.rows] == [columns] * 40
+    scored = evaluate(model, batches, squared_error, close)
+    assert scored == (history.column("validation_loss")[-1], history.column("validation_close")[-1])
+    assert scored.score == 1.0 and scored.loss < 0.01 < history.column("loss")[0]
+    images, targets = (torch.cat(parts) for parts in zip(*batches))
+    assert scored.loss == pytest.approx(F.mse_loss(model(images), targets).item(), rel=1e-4)
+
+
+def test_a_score_may_be_a_share_and_names_its_column(capsys):
+    def half(outputs, labels):
+        return torch.full((len(labels),), 0.5)
+
+    model = linear_model()
+    history = fit(model, toy_batches(), toy_batches(), epochs=1, optimizer=sgd(model), score=half)
+    assert history.column("half") == history.column("validation_half") == [0.5]
+    assert "   half 50.00%   validation 50.00%   " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("score", [lambda outputs, labels: labels, functools.partial(close), None], ids=str)
+def test_a_score_without_a_name_is_refused(score):
+    assert_refused("a function with a name of its own", linear_model(), toy_batches(), TypeError, score=score)
+
+
+def test_a_loss_that_is_no_mean_and_a_score_that_is_none_are_told():
+    def seconds(outputs, labels):
+        return labels
+
+    each = functools.partial(F.cross_entropy, reduction="none")
+    assert_refused(
+        r"loss to give one number, .* got a tensor of shape \(16,\)", linear_model(), toy_batches(), loss=each
+    )
+    assert_refused("name of its own", linear_model(), toy_batches(), TypeError, score=seconds)
+    told = r"close to give \(16,\), one number for each image, got a tensor of shape \(\)"
+    with pytest.raises(ValueError, match=told):
+        evaluate(linear_model(), toy_batches(), score=named("close", lambda outputs, labels: outputs.mean()))
+
+
+def named(name, function):
+    function.__name__ = name
+    return function
+
+
+def test_labels_of_another_number_than_images_are_refused_whatever_the_loss():
+    images, targets = regression_batches()[0]
+    told = r"expected labels as \(16, ...\), one for each image, got torch.float32 \(15, 2\)"
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    assert_refused(told, model, [(images, targets[1:])], loss=squared_error, score=close)
 
 
 # What cannot be trained, or not on that
@@ -375,7 +447,7 @@ def test_evaluation_is_the_mean_over_all_images():
     labels = torch.cat([labels for _, labels in batches])
     chances = logits.double().softmax(1)[torch.arange(16), labels]
     assert scored.loss == pytest.approx(-chances.log().mean().item(), rel=1e-5)
-    assert scored.accuracy == (logits.argmax(1) == labels).sum().item() / 16
+    assert scored.score == (logits.argmax(1) == labels).sum().item() / 16
     assert isinstance(scored, Evaluation)
     assert all(type(value) is float for value in scored)
 
@@ -417,7 +489,7 @@ def test_validation_columns_are_the_evaluation_after_each_epoch():
         model, train, validation, epochs=3, after_epoch=lambda row: scored.append(evaluate(model, validation))
     )
     assert history.column("validation_loss") == [one.loss for one in scored]
-    assert history.column("validation_accuracy") == [one.accuracy for one in scored]
+    assert history.column("validation_accuracy") == [one.score for one in scored]
     assert evaluate(model, validation) == scored[-1]
 
 
@@ -475,7 +547,7 @@ def test_ctrl_c_leaves_a_usable_model_and_history(epoch, step, capsys):
     history = quiet_fit(model, batches, epochs=30, optimizer=optimizer, history=history)
     assert history.stopped is None
     assert history.column("epoch") == list(range(1, 31))
-    assert evaluate(model, batches).accuracy == 1.0
+    assert evaluate(model, batches).score == 1.0
 
 
 def test_ctrl_c_between_two_epochs():
@@ -586,7 +658,7 @@ def test_going_on_after_a_poisoned_batch_was_removed():
     history = quiet_fit(model, batches, epochs=30, optimizer=optimizer, history=history)
     assert history.stopped is None
     assert len(history) == 30
-    assert evaluate(model, batches).accuracy == 1.0
+    assert evaluate(model, batches).score == 1.0
 
 
 # A GPU whose memory is short

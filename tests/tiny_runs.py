@@ -5,12 +5,13 @@ import functools
 import multiprocessing
 import os
 import signal
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 
 from stn_course.distortions import RTS
-from stn_course.experiments import EXPERIMENTS, Profile, run
+from stn_course.experiments import EXPERIMENTS, Experiment, run
+from stn_course.tasks import Contestant, Profile
 
 BATCHES_AN_EPOCH = 3
 TINY = Profile(epochs=4, train_images=96, test_images=50, offline=True)
@@ -39,7 +40,16 @@ def tiny(name, size=TINY, **changes):
     """The experiment with one small profile, "tiny", and small batches."""
     experiment = EXPERIMENTS[name]
     recipes = {key: replace(recipe, batch_size=32) for key, recipe in experiment.recipes.items()}
-    return replace(experiment, recipes=recipes, profiles={"tiny": size}, **changes)
+    return changed(experiment, recipes=recipes, profiles={"tiny": size}, **changes)
+
+
+def changed(experiment, **changes):
+    """The experiment with some of its parts replaced, wherever they stand."""
+    names = {field.name for field in fields(Contestant)}
+    return Experiment(
+        replace(experiment.task, **{name: part for name, part in changes.items() if name not in names}),
+        replace(experiment.contestant, **{name: part for name, part in changes.items() if name in names}),
+    )
 
 
 quiet_run = functools.partial(run, device="cpu", progress=False)

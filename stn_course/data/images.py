@@ -16,8 +16,9 @@ DIGITS = tuple("0123456789")
 class ImageData:
     """Images and labels in memory.
 
-    `images` is uint8 (N, C, H, W), `labels` int64 (N,), `source` says in words what they are and where they come from,
-    `complete` whether this is the whole published data set, `classes` what each label stands for.
+    `images` is uint8 (N, C, H, W); `labels` is (N, ...), int64 or floating-point: (N,) int64 for one class an image.
+    `source` says in words what they are and where they come from, `complete` whether this is the whole published data
+    set, `classes` what each label stands for.
     """
 
     images: Tensor
@@ -31,9 +32,9 @@ class ImageData:
             raise ValueError(
                 f"expected uint8 images of shape (N, C, H, W), got {self.images.dtype} {tuple(self.images.shape)}"
             )
-        if self.labels.dtype != torch.int64:
-            raise ValueError(f"expected int64 labels, got {self.labels.dtype}")
-        if self.labels.shape != self.images.shape[:1]:
+        if self.labels.dtype != torch.int64 and not self.labels.is_floating_point():
+            raise ValueError(f"expected int64 or floating-point labels, got {self.labels.dtype}")
+        if self.labels.shape[:1] != self.images.shape[:1]:
             raise ValueError(f"expected a label for each of {len(self.images)} images, got {tuple(self.labels.shape)}")
 
     def __len__(self) -> int:
@@ -110,18 +111,18 @@ def _columns(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
 
 
 class Batches:
-    """What `fit` iterates over: whole batches, made where the images live.
+    """Make whole batches for `fit` to iterate over, where the images live.
 
     Args:
         data: images and labels.
         batch_size: images in a batch; the last one may be smaller.
-        transform: (images, generator) → images, applied to each batch; `RTS()` for one. None leaves them alone.
+        prepare: (images, generator) → images, applied to each batch; `RTS()` for one. None leaves them alone.
         shuffle: whether each pass has a new order.
         generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
         device: where the images are kept and the batches made.
 
     Yields:
-        images (B, C, H, W), float32 in [0, 1], and labels (B,), int64.
+        images (B, C, H, W), float32 in [0, 1], and their labels (B, ...).
 
     Example:
         >>> from stn_course.data import load_mnist
@@ -135,7 +136,7 @@ class Batches:
         self,
         data: ImageData,
         batch_size: int,
-        transform: Callable[[Tensor, torch.Generator | None], Tensor] | None = None,
+        prepare: Callable[[Tensor, torch.Generator | None], Tensor] | None = None,
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
@@ -143,7 +144,7 @@ class Batches:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
         self.images, self.labels = data.images.to(device), data.labels.to(device)
-        self.batch_size, self.transform, self.shuffle, self.generator = batch_size, transform, shuffle, generator
+        self.batch_size, self.prepare, self.shuffle, self.generator = batch_size, prepare, shuffle, generator
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -157,6 +158,6 @@ class Batches:
             order = torch.arange(n, device=device)
         for chosen in order.split(self.batch_size) if n else ():
             images = self.images[chosen].float() / 255
-            if self.transform is not None:
-                images = self.transform(images, self.generator)
+            if self.prepare is not None:
+                images = self.prepare(images, self.generator)
             yield images, self.labels[chosen]

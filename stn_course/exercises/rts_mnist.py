@@ -10,7 +10,7 @@ from torch import nn
 from stn_course.algebra import compose
 from stn_course.data import load_mnist
 from stn_course.exercises.exercise import FunctionExercise
-from stn_course.models import STNetwork
+from stn_course.models import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.training import fit
 from stn_course.transforms import Affine
@@ -245,7 +245,7 @@ def _small_network() -> nn.Module:
         torch.manual_seed(0)
         localisation = nn.Sequential(nn.Flatten(), nn.Linear(196, 32), nn.ReLU(), theta_head(32, Affine()))
         classifier = nn.Sequential(nn.Flatten(), nn.Linear(196, 32), nn.ReLU(), nn.Linear(32, 10))
-    return STNetwork(SpatialTransformer(localisation), classifier)
+    return STClassifier(SpatialTransformer(localisation), classifier)
 
 
 def _train(optimizer, model):

@@ -1,12 +1,11 @@
-"""A name → data, distortion, model and recipe, at a profile; and the records and weights of the runs that were made.
+"""A name → a task and a contestant, at a profile; and the records and weights of the runs that come along.
 
 `run` is where every number of the course comes from: it trains, goes on where it was stopped, looks at the test split
 once, at the end, with the very weights it saves (float16), and writes one record.
 """
 
-from stn_course.experiments.catalogue import EXPERIMENTS, find, ten_digits
+from stn_course.experiments.catalogue import EXPERIMENTS, Experiment, get_experiment
 from stn_course.experiments.hardware import Precision, faster_precision, find_device, hardware_name
-from stn_course.experiments.recipes import TEST_SEED, Experiment, Profile, Recipe, distorted
 from stn_course.experiments.results import (
     comparison_table,
     load_pretrained,
@@ -17,20 +16,17 @@ from stn_course.experiments.results import (
     write_results,
 )
 from stn_course.experiments.runner import Result, profile_name, run
+from stn_course.tasks.rts_mnist import ten_digits
 
 __all__ = [
     "EXPERIMENTS",
-    "TEST_SEED",
     "Experiment",
     "Precision",
-    "Profile",
-    "Recipe",
     "Result",
     "comparison_table",
-    "distorted",
     "faster_precision",
-    "find",
     "find_device",
+    "get_experiment",
     "hardware_name",
     "load_pretrained",
     "load_record",

@@ -1,161 +1,62 @@
-"""The experiments of the course, by name; the published recipe of each, and the course's own."""
+"""The experiments of the course by name: every contestant at its task."""
 
-import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from stn_course.augmentation import FlipAndShift
-from stn_course.data import SAMPLES, Normalise, load_cifar10
-from stn_course.distortions import RTS
-from stn_course.experiments.recipes import Experiment, Profile, Recipe
-from stn_course.models import (
-    CNN,
-    STCNN,
-    CifarCNN,
-    CifarLeNet,
-    CifarLeNetSTN,
-    CifarSTN,
-    ResidualCNN,
-    ResidualSTN,
-    RtsCifarSTN,
-    TutorialCNN,
-    TutorialSTN,
-)
-from stn_course.transforms import Attention, Projective
-
-_course = functools.partial(Recipe, "adamw", one_cycle=True, clip=1.0, autocast=True)
-
-# Distorted MNIST (system B)
-
-RTS_PROFILES = {
-    "smoke": Profile(epochs=1, train_images=512, test_images=500, offline=True),
-    "quick": Profile(epochs=5),
-    "full": Profile(epochs=50, offline=False),
-}
-RTS_RECIPES = {
-    "published": Recipe("sgd", 0.01, batch_size=256),
-    # the transformer learns faster than the classifier, or it leaves turned digits turned
-    "course": _course(1e-3, batch_size=256, localisation_rate=5.0, weight_decay=0.01),
-}
-_rts_mnist = functools.partial(Experiment, profiles=RTS_PROFILES, distortion=RTS(), watched=lambda _: ten_digits())
-
-# Plain MNIST (system P)
-
-MNIST_STATISTICS = Normalise(mean=(0.1307,), std=(0.3081,))
-TUTORIAL_PROFILES = {
-    "smoke": Profile(epochs=1, train_images=512, test_images=500, offline=True),
-    "quick": Profile(epochs=3),
-    "full": Profile(epochs=20, offline=False),
-}
-TUTORIAL_RECIPES = {
-    "published": Recipe("sgd", 0.01, batch_size=64),
-    "course": _course(3e-3, batch_size=128, weight_decay=0.01, augmentation=FlipAndShift(flip=False, shift=2)),
-}
-_mnist = functools.partial(Experiment, recipes=TUTORIAL_RECIPES, profiles=TUTORIAL_PROFILES, normalise=MNIST_STATISTICS)
-
-# CIFAR-10 (systems C1 and C2), and CIFAR-10 under rotation, translation and scale
-
-CIFAR_STATISTICS = Normalise(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
-CIFAR_PROFILES = {
-    "smoke": Profile(epochs=1, train_images=256, test_images=200, offline=True),
-    "quick": Profile(epochs=3, train_images=10_000),
-    "full": Profile(epochs=50, offline=False),
-}
-RTS_CIFAR_PROFILES = CIFAR_PROFILES | {"full": Profile(epochs=15, offline=False)}
-CIFAR_RECIPES = {
-    "published": Recipe("sgd", 0.01, batch_size=64),  # the first did not publish its optimiser: the second's is taken
-    "course": _course(
-        1.5e-3, batch_size=128, localisation_rate=0.3, weight_decay=0.01, augmentation=FlipAndShift(shift=1)
-    ),
-}
-LENET_RECIPES = {  # so small a classifier, without dropout, learns more by larger steps
-    "published": CIFAR_RECIPES["published"],
-    "course": _course(
-        6e-3, batch_size=128, localisation_rate=0.1, weight_decay=0.01, augmentation=FlipAndShift(shift=2)
-    ),
-}
-RTS_CIFAR_RECIPES = {  # the canvas has its own shifts
-    "course": _course(
-        1.5e-3, batch_size=64, localisation_rate=0.1, weight_decay=0.01, augmentation=FlipAndShift(shift=0)
-    ),
-}
-RESIDUAL_PROFILES = {  # fourteen times the arithmetic of `CifarSTN`: meant for a GPU
-    "smoke": Profile(epochs=1, train_images=64, test_images=100, offline=True),
-    "quick": Profile(epochs=3, train_images=2000, test_images=2000),
-    "full": Profile(epochs=24, offline=False),
-}
-RESIDUAL_RECIPES = {
-    "course": _course(4e-3, batch_size=512, localisation_rate=0.1, weight_decay=0.05, augmentation=FlipAndShift()),
-}
-_cifar10 = functools.partial(
-    Experiment, recipes=CIFAR_RECIPES, profiles=CIFAR_PROFILES, load=load_cifar10, normalise=CIFAR_STATISTICS
-)
-_residual = functools.partial(_cifar10, recipes=RESIDUAL_RECIPES, profiles=RESIDUAL_PROFILES)
-_rts_cifar10 = functools.partial(
-    _cifar10, recipes=RTS_CIFAR_RECIPES, profiles=RTS_CIFAR_PROFILES, distortion=RTS(canvas=48, image=32)
-)
+from stn_course.checks import lookup
+from stn_course.tasks import TASKS, Contestant, Profile, Task
 
 
-def _course_only(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
-    return {"course": recipes["course"]}
+@dataclass(frozen=True)
+class Experiment:
+    """A contestant at a task; what either says can be read here, too.
+
+    Example:
+        >>> EXPERIMENTS["rts-mnist/st-cnn"].title
+        'ST-CNN, affine'
+        >>> EXPERIMENTS["rts-mnist/st-cnn"].baseline
+        'rts-mnist/cnn'
+    """
+
+    task: Task
+    contestant: Contestant
+
+    title = property(attrgetter("contestant.title"))
+    model = property(attrgetter("contestant.model"))
+    recipes = property(attrgetter("contestant.recipes"))
+    published = property(attrgetter("contestant.published"))
+    load = property(attrgetter("task.load"))
+    distortion = property(attrgetter("task.distortion"))
+    normalise = property(attrgetter("task.normalise"))
+    probe_images = property(attrgetter("task.probe_images"))
+    scored_images = property(attrgetter("task.scored_images"))
+    training_transform = property(attrgetter("task.training_transform"))
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The contestant's own, else the task's."""
+        return self.contestant.profiles or self.task.profiles
+
+    @property
+    def baseline(self) -> str | None:
+        """The name of the experiment without a transformer to compare with, or None."""
+        return self.contestant.baseline and f"{self.task.name}/{self.contestant.baseline}"
 
 
 EXPERIMENTS = {
-    "rts-mnist/cnn": _rts_mnist("CNN", CNN, RTS_RECIPES, published=91.76),
-    "rts-mnist/st-cnn": _rts_mnist("ST-CNN, affine", STCNN, RTS_RECIPES, published=97.22, baseline="rts-mnist/cnn"),
-    "rts-mnist/st-cnn-attention": _rts_mnist(
-        "ST-CNN, attention",
-        functools.partial(STCNN, Attention()),
-        _course_only(RTS_RECIPES),
-        baseline="rts-mnist/cnn",
-    ),
-    "rts-mnist/st-cnn-projective": _rts_mnist(
-        "ST-CNN, projective",
-        functools.partial(STCNN, Projective()),
-        _course_only(RTS_RECIPES),
-        baseline="rts-mnist/cnn",
-    ),
-    "mnist/tutorial-st": _mnist("first STN", TutorialSTN, published=98.76, baseline="mnist/tutorial-st-baseline"),
-    "mnist/tutorial-st-baseline": _mnist("CNN of its size", TutorialCNN, recipes=_course_only(TUTORIAL_RECIPES)),
-    "cifar10/st": _cifar10("STN on CIFAR-10", CifarSTN, published=66.94, baseline="cifar10/st-baseline"),
-    "cifar10/st-baseline": _cifar10("CNN of its size", CifarCNN, recipes=_course_only(CIFAR_RECIPES)),
-    "cifar10/lenet-st": _cifar10(
-        "STN with a LeNet",
-        CifarLeNetSTN,
-        recipes=LENET_RECIPES,
-        published=65.83,
-        baseline="cifar10/lenet-st-baseline",
-    ),
-    "cifar10/lenet-st-baseline": _cifar10("LeNet of its size", CifarLeNet, recipes=_course_only(LENET_RECIPES)),
-    "cifar10/st-resnet": _residual("residual STN", ResidualSTN, baseline="cifar10/st-resnet-baseline"),
-    "cifar10/st-resnet-baseline": _residual("residual network", ResidualCNN),
-    "rts-cifar10/st": _rts_cifar10("STN on distorted CIFAR-10", RtsCifarSTN, baseline="rts-cifar10/st-baseline"),
-    "rts-cifar10/st-baseline": _rts_cifar10("CNN of its size", functools.partial(CifarCNN, (32, 64), 48, 219)),
+    f"{file.TASK.name}/{name}": Experiment(file.TASK, contestant)
+    for file in TASKS
+    for name, contestant in file.CONTESTANTS.items()
 }
 
 
-def ten_digits() -> Tensor:
-    """The ten distorted digits whose θ runs on distorted MNIST record: float32 (10, 1, 42, 42) in [0, 1].
-
-    They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
+def get_experiment(name: str) -> Experiment:
+    """Return the experiment of a name; a ValueError lists the known ones for any other.
 
     Example:
-        >>> ten_digits().shape
-        torch.Size([10, 1, 42, 42])
+        >>> get_experiment("mnist")
+        Traceback (most recent call last):
+        ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'mnist'
     """
-    with np.load(SAMPLES) as archive:
-        return torch.from_numpy(archive["ten_distorted"]).float() / 255
-
-
-def find(name: str) -> Experiment:
-    """The experiment of a name; a ValueError that lists the known ones for any other."""
-    return choose("experiment", name, EXPERIMENTS)
-
-
-def choose(what: str, name: str, known: dict):
-    """The entry of a name; a ValueError that lists the known names for any other."""
-    if name not in known:
-        raise ValueError(f"expected {what} as one of {', '.join(known)}, got {name!r}")
-    return known[name]
+    return lookup("experiment", name, EXPERIMENTS)

@@ -1,8 +1,8 @@
-"""What there is to compute on, and in which precision a network trains sooner there.
+"""Find the device to compute on, and the precision in which a network trains sooner there.
 
-bfloat16 halves what has to be moved, and on some hardware the time of a product; on other hardware that has it float32
-is the faster one, and on a GPU a small network waits for launches, of which lower precision needs more. So steps of
-the very network are timed in both, once on each machine, and what was found is kept in the data folder.
+bfloat16 halves the bytes to move, and on some hardware the time of a product; on other hardware that has it float32
+is faster, and on a GPU a small network waits for launches, of which lower precision needs more. So `measure` times
+steps of the very network in both, once on each machine, and the data folder keeps the ratio.
 """
 
 import json
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from stn_course.allocator import reuse_freed_memory
 from stn_course.data import Batches
-from stn_course.experiments.catalogue import find
-from stn_course.experiments.recipes import Experiment, Recipe
+from stn_course.experiments.catalogue import Experiment, get_experiment
 from stn_course.files import atomic_write
 from stn_course.out_of_memory import out_of_memory
 from stn_course.places import data_folder
+from stn_course.tasks import Recipe
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 FILE = "precision.json"
@@ -39,7 +38,7 @@ class Precision(NamedTuple):
 
 
 def find_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of a name; if None a GPU where PyTorch finds one for CUDA, else the CPU.
+    """Return the device of a name; if None a GPU where PyTorch finds one for CUDA, else the CPU.
 
     Raises:
         ValueError: if it is not there; the message lists what is.
@@ -63,7 +62,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def hardware_name(device: torch.device) -> str:
-    """What a device is, as its maker calls it.
+    """Name a device as its maker does.
 
     Example:
         >>> isinstance(hardware_name(torch.device("cpu")), str)
@@ -82,7 +81,7 @@ def hardware_name(device: torch.device) -> str:
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 itself; where it is emulated it costs time instead of saving it."""
+    """Say whether the hardware multiplies bfloat16 itself; emulation costs time instead of saving it."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -91,7 +90,7 @@ def native_bfloat16(device: torch.device) -> bool:
 
 
 def faster_precision(name: str, recipe: str, device: torch.device, images: float = math.inf) -> Precision:
-    """The precision in which an experiment trains sooner on a device, measured if need be, and why it is that one.
+    """Choose the precision in which an experiment trains sooner on a device, by a measurement if need be, and say why.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -103,7 +102,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
         >>> faster_precision("rts-mnist/st-cnn", "published", torch.device("cpu"))
         Precision(name='float32', because="the recipe's")
     """
-    experiment = find(name)
+    experiment = get_experiment(name)
     if not experiment.recipes[recipe].autocast:
         return Precision("float32", "the recipe's")
     if not native_bfloat16(device):
@@ -126,7 +125,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
 
 
 def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> float:
-    """How many times as fast a training step, forward and backward, is in bfloat16 as it is in float32.
+    """Measure how many times as fast a training step, forward and backward, is in bfloat16 as in float32.
 
     The two take turns, and the shortest time of each counts. PyTorch's random state is left as it was.
     """
@@ -136,15 +135,15 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
     with torch.random.fork_rng([device] if cuda else []):
         model = experiment.model().to(device, memory_format=torch.channels_last).train()
         data = experiment.load("test", offline=True)[:size]
-        prepare, generator = experiment.preparation(recipe), torch.Generator(device).manual_seed(0)
+        prepare, generator = experiment.training_transform(recipe), torch.Generator(device).manual_seed(0)
         images, labels = next(iter(Batches(data, size, prepare, generator=generator, device=device)))
 
         def seconds(dtype: torch.dtype | None) -> float:
             model.zero_grad()
             start = time.perf_counter()
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                logits = model(images)
-            F.cross_entropy(logits.float(), labels).backward()
+                outputs = model(images)
+            experiment.task.loss(outputs.float(), labels).backward()
             if cuda:
                 torch.cuda.synchronize(device)
             return time.perf_counter() - start
@@ -160,7 +159,7 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
 
 
 def _read() -> dict[str, dict]:
-    """What was measured so far: machine → experiment and recipe → how many times as fast bfloat16 is."""
+    """Read the measurements so far: machine → experiment and recipe → how many times as fast bfloat16 is."""
     try:
         found = json.loads((data_folder() / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # not there, or damaged: it is measured again

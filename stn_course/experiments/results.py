@@ -1,4 +1,4 @@
-"""The records and weights of the runs that were made, as they come with the package; and the tables made from them."""
+"""The records and weights that come with the package, and the tables made from them."""
 
 import copy
 import json
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
+from stn_course.checks import lookup
 from stn_course.data import DataError
-from stn_course.experiments.catalogue import EXPERIMENTS, choose, find
+from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
 from stn_course.files import atomic_write, load_tensors
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -39,7 +40,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
 
 
 def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
-    """The network of a recorded run that comes with the package, in evaluation mode on the CPU.
+    """Load the network of a recorded run that comes with the package, in evaluation mode on the CPU.
 
     Args:
         name: one of `EXPERIMENTS`.
@@ -54,8 +55,8 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
         >>> model.training
         False
     """
-    experiment = find(name)
-    choose("recipe", recipe, experiment.recipes)
+    experiment = get_experiment(name)
+    lookup("recipe", recipe, experiment.recipes)
     path = _result_path(name, recipe, 0, ".pt")
     if not path.exists():
         raise FileNotFoundError(
@@ -65,8 +66,8 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
 
 
 def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
-    """The record of a run that comes with the package; errors as `load_pretrained`."""
-    choose("recipe", recipe, find(name).recipes)
+    """Load the record of a run that comes with the package; errors as `load_pretrained`."""
+    lookup("recipe", recipe, get_experiment(name).recipes)
     path = _result_path(name, recipe, seed, ".json")
     if not path.exists():
         raise FileNotFoundError(
@@ -84,7 +85,7 @@ def records() -> list[dict]:
 
 
 def results_table(task: str = "") -> str:
-    """The records that come along as a Markdown table: test accuracy after the last epoch, in per cent.
+    """Make a Markdown table of the records that come along: test accuracy after the last epoch, in per cent.
 
     Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest.
 
@@ -108,10 +109,10 @@ def results_table(task: str = "") -> str:
 
 
 def comparison_table(task: str = "") -> str:
-    """What was published, what that recipe gives here, what the course's gives, and what is left without a transformer.
+    """Compare the published figure, its recipe here, the course's recipe, and the baseline without a transformer.
 
-    A Markdown table with a row for each network with a transformer of which any of it is known: test accuracy in per
-    cent, from the records that come along; "–" where there is none.
+    A Markdown table with a row for each network with a transformer that has a figure: test accuracy in per cent, from
+    the records that come along; "–" for a missing one.
 
     Args:
         task: only experiments whose names begin with it: "cifar10".
@@ -138,18 +139,20 @@ def comparison_table(task: str = "") -> str:
         )
         if (published, theirs, ours) == ("–", "–", "–"):
             continue
-        sizes = [f"{sum(p.numel() for p in find(key).model().parameters()):,}" for key in (name, experiment.baseline)]
+        models = experiment.model(), get_experiment(experiment.baseline).model()
+        sizes = [f"{sum(p.numel() for p in model.parameters()):,}" for model in models]
         lines.append(_row((experiment.title, sizes[0], published, theirs, ours, without, sizes[1])))
     return "\n".join(lines)
 
 
 def _mean(group: list[dict]) -> str:
-    """Mean test accuracy of records in per cent, with the lowest and the highest of several."""
+    """Show the mean test score of records in per cent, with the lowest and the highest of several."""
     if not group:
         return "–"
-    accuracy = [100 * record["test_accuracy"] for record in group]
-    shown = f"{sum(accuracy) / len(group):.2f}"
-    return shown if len(group) == 1 else f"{shown} ({min(accuracy):.2f} to {max(accuracy):.2f})"
+    score = EXPERIMENTS[group[0]["experiment"]].task.score.__name__
+    scores = [100 * record[f"test_{score}"] for record in group]
+    shown = f"{sum(scores) / len(group):.2f}"
+    return shown if len(group) == 1 else f"{shown} ({min(scores):.2f} to {max(scores):.2f})"
 
 
 def _row(cells) -> str:

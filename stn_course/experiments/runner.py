@@ -1,4 +1,4 @@
-"""One experiment, from data to record: trained, gone on with where it was stopped, scored once at the end."""
+"""Run one experiment from data to record: train it, go on where it was stopped, score it once at the end."""
 
 import contextlib
 import copy
@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint, saved_fingerprint
+from stn_course.checks import lookup
 from stn_course.data import Batches, ImageData
-from stn_course.experiments.catalogue import choose, find
+from stn_course.experiments.catalogue import Experiment, get_experiment
 from stn_course.experiments.hardware import (
     PRECISIONS,
     Precision,
@@ -30,6 +31,7 @@ from stn_course.files import atomic_write, check_writable, lock, save_tensors
 from stn_course.models import STNetwork
 from stn_course.out_of_memory import advice_when_out_of_memory
 from stn_course.places import runs_folder
+from stn_course.tasks import Profile, Recipe
 from stn_course.training import Evaluation, History, evaluate, fit
 
 HELD_OUT = 5000
@@ -37,7 +39,7 @@ HELD_OUT = 5000
 
 @dataclass
 class Result:
-    """What `run` gives: the trained model, its history and its record (None if it was stopped).
+    """The trained model, its history and its record (None if training was stopped).
 
     The model is in evaluation mode and on the CPU, like that of `load_pretrained`, wherever it was trained. `saved`
     says whether record and weights are in the folder, too.
@@ -51,7 +53,7 @@ class Result:
 
 
 def profile_name(profile: str | None = None) -> str:
-    """The profile to use: the argument, else STN_COURSE_PROFILE, else "quick"."""
+    """Choose the profile: the argument, else STN_COURSE_PROFILE, else "quick"."""
     return profile or os.environ.get("STN_COURSE_PROFILE") or "quick"
 
 
@@ -83,9 +85,9 @@ def run(
             and at the end, and leave the test split alone. This is how recipes are chosen. The record says
             "held_out_accuracy" then, and the folder is another one.
         progress: whether to show a bar and a line for each epoch.
-        precision: "float32" or "bfloat16", in which the network is computed in training; θ and the sampler stay in
-            float32. If None, that in which a run has begun that is gone on with; else bfloat16 where the recipe allows
-            it and `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
+        precision: "float32" or "bfloat16", for the network in training; θ and the sampler stay in float32. If None, the
+            precision in which the run began, if it goes on; else bfloat16 where the recipe allows it and
+            `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy". Training is the same.
             It shows what a published "best epoch" is worth; a recipe chosen by it is chosen on the test split.
 
@@ -103,107 +105,188 @@ def run(
         Traceback (most recent call last):
         ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
     """
-    experiment = find(name)
-    profile = profile_name(profile)
-    size = choose("profile", profile, experiment.profiles)
-    plan = choose("recipe", recipe, experiment.recipes)
-    device = find_device(device)
-    if precision is not None:
-        choose("precision", precision, PRECISIONS)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
-        raise ValueError(f"expected seed as a whole number from 0 to 2**64 - 1, got {seed!r}")
-    if output is not None and not os.fspath(output):
-        raise ValueError(f"expected output as the name of a folder, got {output!r}")
-    if validate and every_epoch:
-        raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
-    train = experiment.load("train", offline=size.offline)
-    if validate:
-        kept = len(train) - min(HELD_OUT, len(train) // 10)
-        train, test = train[:kept], train[kept:]
-    else:
-        test = experiment.load("test", offline=size.offline)[: size.test_images]
-    train, scored_on = train[: size.train_images], experiment.task(test)
-
-    kind = "validation-runs" if validate else "runs"  # two runs, two folders: neither is the other's checkpoint
-    usual = runs_folder() / kind / name / f"{recipe}-{profile}-{seed}-{train.digest[:4]}"  # nor are other data's
-    folder = usual if output is None else Path(output)
+    job = _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch)
+    train, scored_on = _splits(job)
+    folder = _folder(job, train)
     check_writable(folder, f"training {name}")
     with (
         lock(folder, f"training {name} in {folder}"),
-        _random_state_of_its_own(seed, device),
+        _random_state_of_its_own(job.seed, job.device),
         advice_when_out_of_memory(),
     ):
-        chosen = _precision(precision, folder, name, recipe, device, size.epochs * len(train))
-        # colour networks train faster so, but not in float32 on GPUs that are older than bfloat16
-        channels_last = device.type != "cuda" or native_bfloat16(device)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        model = experiment.model().to(device, memory_format=layout)
-        generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(train, plan.batch_size, experiment.preparation(plan), True, generator, device)
-        scoring = Batches(scored_on, 1000, experiment.normalise, device=device)
-        optimizer, schedule = plan.make(model, size.epochs * len(batches))
-        fingerprint = {
-            "experiment": name,
-            "recipe": recipe,
-            **asdict(plan),
-            "profile": profile,
-            "epochs": size.epochs,
-            "seed": seed,
-            "validate": validate,
-            "train_digest": train.digest,
-            "device": device.type,
-            "precision": chosen.name,
-            "precision_chosen": chosen.because,
-            "version": stn_course.__version__,
-        }
-        history = resume(folder / "checkpoints", fingerprint, model, optimizer, schedule, generator)
-        if history.rows and progress:
-            print(f"Going on after epoch {len(history)} of {size.epochs}.")
-        if every_epoch and (without := [row["epoch"] for row in history.rows if "test_accuracy" not in row]):
-            print(f"The test split was not scored after epochs {without[0]} to {without[-1]}, which are not repeated.")
-        watched = experiment.watched(scored_on)  # as the network sees them
-        watched = (watched if experiment.normalise is None else experiment.normalise(watched)).to(device)
-
-        def after_epoch(row: dict) -> dict:
-            extra = {"theta": _thetas(model, watched)} if isinstance(model, STNetwork) else {}
-            if every_epoch:
-                as_saved = copy.deepcopy(model)
-                as_saved.load_state_dict(_rounded(model))
-                extra["test_accuracy"] = evaluate(as_saved, scoring).accuracy
-            finished = History([*history.rows, row | extra])
-            try:
-                save_checkpoint(
-                    folder / "checkpoints", fingerprint, row["epoch"], model, optimizer, schedule, generator, finished
-                )
-            except OSError as error:
-                tqdm.write(f"Epoch {row['epoch']} could not be saved ({error}). Training goes on without.")
-            return extra
-
-        history = fit(
-            model,
-            batches,
-            scoring if validate else None,
-            epochs=size.epochs,
-            optimizer=optimizer,
-            schedule=schedule,
-            clip=plan.clip,
-            autocast=PRECISIONS[chosen.name],
-            history=history,
-            after_epoch=after_epoch,
-            progress=progress,
-        )
+        fingerprint = _fingerprint(job, train, _precision(job, folder, job.size.epochs * len(train)))
+        scoring = Batches(scored_on, 1000, job.experiment.normalise, device=job.device)
+        model, history = _train(job, train, scored_on, scoring, folder / "checkpoints", fingerprint)
         if history.stopped:
             if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
             return Result(model.cpu(), history, None, folder)
         weights = _rounded(model)
         model.load_state_dict(weights)  # what is scored is what is saved
-        scored = evaluate(model, scoring)
-        record = _record(fingerprint, train, scored_on, scored, history, device)
+        scored = evaluate(model, scoring, job.experiment.task.loss, job.experiment.task.score)
+        record = _record(job, fingerprint, train, scored_on, scored, history)
         saved = _save(folder, weights, record)
     if progress:
-        print(f"{experiment.title}: {scored.accuracy:.2%} on {scored_on.source}.")
+        print(f"{job.experiment.title}: {scored.score:.2%} on {scored_on.source}.")
     return Result(model.cpu(), history, record, folder, saved)
+
+
+# Names, data and a folder
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The arguments of `run`, checked; each name with the thing it names."""
+
+    name: str
+    experiment: Experiment
+    profile: str
+    size: Profile
+    recipe: str
+    plan: Recipe
+    seed: int
+    device: torch.device
+    output: str | os.PathLike | None
+    validate: bool
+    progress: bool
+    precision: str | None
+    every_epoch: bool
+
+
+def _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch) -> _Job:
+    experiment, profile = get_experiment(name), profile_name(profile)
+    size = lookup("profile", profile, experiment.profiles)
+    plan = lookup("recipe", recipe, experiment.recipes)
+    device = find_device(device)
+    if precision is not None:
+        lookup("precision", precision, PRECISIONS)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ValueError(f"expected seed as a whole number from 0 to 2**64 - 1, got {seed!r}")
+    if output is not None and not os.fspath(output):
+        raise ValueError(f"expected output as the name of a folder, got {output!r}")
+    if validate and every_epoch:
+        raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
+    return _Job(
+        name, experiment, profile, size, recipe, plan, seed, device, output, validate, progress, precision, every_epoch
+    )
+
+
+def _splits(job: _Job) -> tuple[ImageData, ImageData]:
+    """Load the images to train on, and those to score on: of the test split, or held out."""
+    train = job.experiment.load("train", offline=job.size.offline)
+    if job.validate:
+        kept = len(train) - min(HELD_OUT, len(train) // 10)
+        train, test = train[:kept], train[kept:]
+    else:
+        test = job.experiment.load("test", offline=job.size.offline)[: job.size.test_images]
+    return train[: job.size.train_images], job.experiment.scored_images(test)
+
+
+def _folder(job: _Job, train: ImageData) -> Path:
+    """Choose the folder: the one asked for, else one that no run with held-out images or on other data shares."""
+    if job.output is not None:
+        return Path(job.output)
+    kind = "validation-runs" if job.validate else "runs"
+    return runs_folder() / kind / job.name / f"{job.recipe}-{job.profile}-{job.seed}-{train.digest[:4]}"
+
+
+def _precision(job: _Job, folder: Path, images: int) -> Precision:
+    """Choose what was asked for; else what the run in this folder began with; else what is faster here."""
+    began = saved_fingerprint(folder / "checkpoints")
+    if began.get("precision") in [*PRECISIONS] and job.precision in (None, began["precision"]):
+        return Precision(began["precision"], began.get("precision_chosen"))
+    if job.precision is not None:
+        return Precision(job.precision, "asked for")
+    return faster_precision(job.name, job.recipe, job.device, images)
+
+
+def _fingerprint(job: _Job, train: ImageData, precision: Precision) -> dict:
+    """Describe the run: a checkpoint with another fingerprint belongs to another run."""
+    return {
+        "experiment": job.name,
+        "recipe": job.recipe,
+        **asdict(job.plan),
+        "profile": job.profile,
+        "epochs": job.size.epochs,
+        "seed": job.seed,
+        "validate": job.validate,
+        "train_digest": train.digest,
+        "device": job.device.type,
+        "precision": precision.name,
+        "precision_chosen": precision.because,
+        "version": stn_course.__version__,
+    }
+
+
+# Training, with a checkpoint after each epoch
+
+
+def _train(
+    job: _Job, train: ImageData, scored_on: ImageData, scoring: Batches, checkpoints: Path, fingerprint: dict
+) -> tuple[nn.Module, History]:
+    task, device, epochs = job.experiment.task, job.device, job.size.epochs
+    # colour networks train faster with channels last, but not in float32 on GPUs that are older than bfloat16
+    channels_last = device.type != "cuda" or native_bfloat16(device)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = job.experiment.model().to(device, memory_format=layout)
+    generator = torch.Generator(device).manual_seed(job.seed)
+    batches = Batches(train, job.plan.batch_size, task.training_transform(job.plan), True, generator, device)
+    optimizer, schedule = job.plan.optimizer_and_schedule(model, epochs * len(batches))
+    state = model, optimizer, schedule, generator
+    history = resume(checkpoints, fingerprint, *state)
+    _say_what_is_there(job, history)
+    probes = _probes(job, scored_on) if isinstance(model, STNetwork) else None
+
+    def after_epoch(row: dict) -> dict:
+        extra = {} if probes is None else _thetas(model, probes)
+        if job.every_epoch:
+            as_saved = copy.deepcopy(model)
+            as_saved.load_state_dict(_rounded(model))
+            extra[f"test_{task.score.__name__}"] = evaluate(as_saved, scoring, task.loss, task.score).score
+        finished = History([*history.rows, row | extra])
+        try:
+            save_checkpoint(checkpoints, fingerprint, row["epoch"], *state, finished)
+        except OSError as error:
+            tqdm.write(f"Epoch {row['epoch']} could not be saved ({error}). Training goes on without.")
+        return extra
+
+    return model, fit(
+        model,
+        batches,
+        scoring if job.validate else None,
+        epochs=epochs,
+        optimizer=optimizer,
+        schedule=schedule,
+        clip=job.plan.clip,
+        autocast=PRECISIONS[fingerprint["precision"]],
+        loss=task.loss,
+        score=task.score,
+        history=history,
+        after_epoch=after_epoch,
+        progress=job.progress,
+    )
+
+
+def _probes(job: _Job, scored_on: ImageData) -> Tensor:
+    """Pick the images whose θ is recorded, as the network sees them."""
+    images, normalise = job.experiment.probe_images(scored_on), job.experiment.normalise
+    return (images if normalise is None else normalise(images)).to(job.device)
+
+
+@torch.inference_mode()
+def _thetas(model: STNetwork, images: Tensor) -> dict[str, list]:
+    """Record one look as {"theta": [a θ for each image]}, several as {"thetas": [the same for each look, in order]}."""
+    model.eval()
+    thetas = [[[round(value, 4) for value in theta] for theta in look.theta.tolist()] for look in model.looks(images)]
+    return {"theta": thetas[0]} if len(thetas) == 1 else {"thetas": thetas}
+
+
+def _say_what_is_there(job: _Job, history: History) -> None:
+    if history.rows and job.progress:
+        print(f"Going on after epoch {len(history)} of {job.size.epochs}.")
+    column = f"test_{job.experiment.task.score.__name__}"
+    if job.every_epoch and (without := [row["epoch"] for row in history.rows if column not in row]):
+        print(f"The test split was not scored after epochs {without[0]} to {without[-1]}, which are not repeated.")
 
 
 @contextlib.contextmanager
@@ -217,14 +300,7 @@ def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _precision(asked: str | None, folder: Path, name: str, recipe: str, device, images: int) -> Precision:
-    """What was asked for; else what a run began with that is gone on with; else what is faster here."""
-    began = saved_fingerprint(folder / "checkpoints")
-    if began.get("precision") in [*PRECISIONS] and asked in (None, began["precision"]):
-        return Precision(began["precision"], began.get("precision_chosen"))
-    if asked is not None:
-        return Precision(asked, "asked for")
-    return faster_precision(name, recipe, device, images)
+# Scoring, and what is written
 
 
 def _rounded(model: nn.Module) -> dict[str, Tensor]:
@@ -244,14 +320,10 @@ def _save(folder: Path, weights: dict[str, Tensor], record: dict) -> bool:
     return True
 
 
-@torch.inference_mode()
-def _thetas(model: nn.Module, images: Tensor) -> list[list[float]]:
-    model.eval()
-    return [[round(value, 4) for value in theta] for theta in model.spatial_transformer.theta(images).tolist()]
-
-
-def _record(fingerprint: dict, train: ImageData, test: ImageData, scored: Evaluation, history: History, device) -> dict:
-    split = "held_out" if fingerprint["validate"] else "test"
+def _record(
+    job: _Job, fingerprint: dict, train: ImageData, test: ImageData, scored: Evaluation, history: History
+) -> dict:
+    split, device = "held_out" if job.validate else "test", job.device
     return (
         fingerprint
         | {
@@ -262,7 +334,7 @@ def _record(fingerprint: dict, train: ImageData, test: ImageData, scored: Evalua
             f"{split}_images": len(test),
             f"{split}_digest": test.digest,
             f"{split}_loss": scored.loss,
-            f"{split}_accuracy": scored.accuracy,
+            f"{split}_{job.experiment.task.score.__name__}": scored.score,
             "seconds": round(sum(history.column("seconds")), 1),
             "hardware": hardware_name(device),
             "threads": torch.get_num_threads(),
@@ -276,5 +348,5 @@ def _record(fingerprint: dict, train: ImageData, test: ImageData, scored: Evalua
 
 
 def _tf32(device: torch.device) -> bool:
-    """Whether a GPU rounds what a float32 convolution multiplies to ten bits, as it does unless told otherwise."""
+    """Say whether a GPU rounds the factors of a float32 convolution to ten bits, its default."""
     return torch.cuda.get_device_capability(device) >= (8, 0) and torch.backends.cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""The networks the course trains. Every network with a transformer is an `STNetwork`.
+"""The networks the course trains. Every network with a transformer is an `STNetwork`: it says where it looks.
 
 Each has a baseline without a transformer whose parameter count is within 2 %: the difference between the two is what
 the transformer does. All of them give logits; the log-softmax of the originals is part of the loss
@@ -10,7 +10,7 @@ from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
 from stn_course.models.rts_mnist import CNN, STCNN
-from stn_course.models.st_network import STNetwork
+from stn_course.models.st_network import Look, STClassifier, STNetwork, look
 
 __all__ = [
     "CNN",
@@ -20,10 +20,13 @@ __all__ = [
     "CifarLeNetSTN",
     "CifarSTN",
     "GreyConv2d",
+    "Look",
     "ResidualCNN",
     "ResidualSTN",
     "RtsCifarSTN",
+    "STClassifier",
     "STNetwork",
     "TutorialCNN",
     "TutorialSTN",
+    "look",
 ]

@@ -9,7 +9,7 @@ Source: the layer sizes of two public spatial transformers on CIFAR-10; a test h
 import torch
 from torch import Tensor, nn
 
-from stn_course.models.st_network import STNetwork
+from stn_course.models.st_network import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -84,7 +84,7 @@ class CifarLeNet(nn.Module):
         return self.layers(x)
 
 
-class CifarSTN(STNetwork):
+class CifarSTN(STClassifier):
     """A spatial transformer before a `CifarCNN`: (B, 3, 32, 32) → (B, 10). 1,585,008 parameters (affine).
 
     Example:
@@ -96,7 +96,7 @@ class CifarSTN(STNetwork):
         super().__init__(SpatialTransformer(_localisation(32, transform), transform), CifarCNN(channels=(16, 32)))
 
 
-class CifarLeNetSTN(STNetwork):
+class CifarLeNetSTN(STClassifier):
     """A spatial transformer before a LeNet: (B, 3, 32, 32) → (B, 10). 802,492 parameters (affine).
 
     Example:
@@ -110,7 +110,7 @@ class CifarLeNetSTN(STNetwork):
         )
 
 
-class RtsCifarSTN(STNetwork):
+class RtsCifarSTN(STClassifier):
     """`CifarSTN` for distorted images on a canvas: (B, 3, 48, 48) → (B, 10). 1,191,792 parameters (affine).
 
     It looks for the image at half the canvas' size, and its transformer gives the classifier 32×32 pixels: those of

@@ -6,7 +6,7 @@ Source: the layer sizes of a public library's tutorial; a test holds the paramet
 from torch import Tensor, nn
 
 from stn_course.models.grey import GreyConv2d
-from stn_course.models.st_network import STNetwork
+from stn_course.models.st_network import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -44,7 +44,7 @@ class TutorialCNN(nn.Module):
         return self.layers(x)
 
 
-class TutorialSTN(STNetwork):
+class TutorialSTN(STClassifier):
     """The same classifier, slimmer, behind a spatial transformer: (B, 1, 28, 28) → (B, 10). 27,360 parameters (affine).
 
     Example:

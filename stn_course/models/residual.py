@@ -8,7 +8,7 @@ with two blocks are the shape that entries for the shortest training time on CIF
 
 from torch import Tensor, nn
 
-from stn_course.models.st_network import STNetwork
+from stn_course.models.st_network import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -59,7 +59,7 @@ class ResidualCNN(nn.Module):
         return self.layers(x)
 
 
-class ResidualSTN(STNetwork):
+class ResidualSTN(STClassifier):
     """A spatial transformer before a `ResidualCNN`: (B, 3, 32, 32) → (B, 10). 6,658,608 parameters (affine).
 
     The transformer is small, 1.3 % of the parameters, so that the network without it is its rival as it stands. It

@@ -7,7 +7,7 @@ reimplementation on distorted MNIST; a test holds the parameter counts.
 from torch import Tensor, nn
 
 from stn_course.models.grey import GreyConv2d
-from stn_course.models.st_network import STNetwork
+from stn_course.models.st_network import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
 
@@ -39,7 +39,7 @@ class CNN(nn.Module):
         return self.layers(x)
 
 
-class STCNN(STNetwork):
+class STCNN(STClassifier):
     """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 110,478 parameters (affine).
 
     The localisation network works on the input at half size: where a digit lies can be seen from afar.

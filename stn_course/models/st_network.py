@@ -1,12 +1,56 @@
-"""What every network with a spatial transformer is: the transformer, then a classifier that knows nothing of it."""
+"""Every network with spatial transformers says where it looks, and owns its groups of parameters."""
+
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from stn_course.checks import Images, Theta
 from stn_course.spatial_transformer import SpatialTransformer
 
 
+class Look(NamedTuple):
+    """One layer at work: what it was given, its θ, and what it handed on."""
+
+    layer: SpatialTransformer
+    theta: Theta  # (B, n_params)
+    images: Images  # (B, C, H, W)
+    warped: Images  # (B, C, H', W')
+
+
+def look(layer: SpatialTransformer, images: Images) -> Look:
+    """Look at images, or at features, through a layer: `look(layer, x).warped` is `layer(x)`."""
+    theta = layer.theta(images)
+    return Look(layer, theta, images, layer.warp(images, theta))
+
+
 class STNetwork(nn.Module):
-    """A classifier that sees an image as a spatial transformer hands it over: (B, C, H, W) → (B, classes).
+    """A network that looks through spatial transformers, however they are arranged: a subclass says how in `looks`.
+
+        side by side          [look(layer, x) for layer in self.layers]
+        one after another     first = look(self.first, x);  [first, look(self.second, first.warped)]
+
+    One transformer, then a classifier, is an `STClassifier`.
+    """
+
+    def looks(self, x: Images) -> list[Look]:
+        """Say where the network looks: (B, C, H, W) → one `Look` a transformer, in the order they are used."""
+        raise NotImplementedError(f"expected {type(self).__name__} to say where it looks, got no method looks")
+
+    def localisation_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of all localisation networks, each once, in the order of `parameters()`."""
+        layers = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
+        theirs = {id(parameter) for layer in layers for parameter in layer.localisation.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) in theirs]
+
+    def parameter_groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Split the parameters into all others and `localisation_parameters`, which may have a rate of their own."""
+        localisation = self.localisation_parameters()
+        theirs = set(map(id, localisation))
+        return [parameter for parameter in self.parameters() if id(parameter) not in theirs], localisation
+
+
+class STClassifier(STNetwork):
+    """A spatial transformer, then a classifier that knows nothing of it: (B, C, H, W) → (B, classes).
 
     Example:
         >>> from stn_course.models import TutorialSTN
@@ -19,5 +63,8 @@ class STNetwork(nn.Module):
         self.spatial_transformer = spatial_transformer
         self.classifier = classifier
 
-    def forward(self, x: Tensor) -> Tensor:
+    def looks(self, x: Images) -> list[Look]:
+        return [look(self.spatial_transformer, x)]
+
+    def forward(self, x: Images) -> Tensor:
         return self.classifier(self.spatial_transformer(x))

@@ -1,0 +1,19 @@
+"""Data, distortion, loss and score, and who competes: one file a task.
+
+Each file says `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`; a new file needs its name in the list below.
+"""
+
+import importlib
+
+from stn_course.tasks.recipe import OFFLINE, Profile, Recipe
+from stn_course.tasks.task import TEST_SEED, Contestant, Task, distorted
+
+IN_ORDER = [  # of the tables
+    "rts_mnist",
+    "mnist",
+    "cifar10",
+    "rts_cifar10",
+]
+TASKS = [importlib.import_module(f"{__name__}.{name}") for name in IN_ORDER]
+
+__all__ = ["OFFLINE", "TASKS", "TEST_SEED", "Contestant", "Profile", "Recipe", "Task", "distorted"]

@@ -1,0 +1,68 @@
+"""How a network is trained, and how much of it: a recipe and a profile."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from stn_course.augmentation import FlipAndShift
+from stn_course.models import STNetwork
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. `localisation_rate` multiplies the learning rate of the localisation networks."""
+
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    localisation_rate: float = 1.0
+    weight_decay: float = 0.0
+    one_cycle: bool = False
+    clip: float | None = None
+    autocast: bool = False
+    augmentation: FlipAndShift | None = None
+
+    def optimizer_and_schedule(self, model: nn.Module, steps: int):
+        """Make the optimiser, and the schedule or None, for a model and a number of steps."""
+        groups = model.parameter_groups() if isinstance(model, STNetwork) else (list(model.parameters()), [])
+        rates = self.learning_rate, self.learning_rate * self.localisation_rate
+        parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates) if group]
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.optimizer]
+        optimizer = kind(parameters, weight_decay=self.weight_decay, fused=True)  # all parameters in one pass
+        if not self.one_cycle:
+            return optimizer, None
+        highest = [group["lr"] for group in parameters]
+        return optimizer, torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, highest, total_steps=steps, cycle_momentum=False
+        )
+
+
+course_recipe = functools.partial(Recipe, "adamw", one_cycle=True, clip=1.0, autocast=True)
+"""A recipe of the course's own: (learning_rate, batch_size, …); all of them have this in common."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of an experiment is done: sizes and epochs, never another path through the code.
+
+    `offline` is True to use what comes with the package, False to insist on the whole data set, None to take what is
+    there.
+    """
+
+    epochs: int
+    train_images: int | None = None
+    test_images: int | None = None
+    offline: bool | None = None
+
+
+OFFLINE = {"smoke": True, "quick": None, "full": False}
+"""The profiles by name, and whether each does without a network."""
+
+
+def profiles(smoke: Profile, quick: Profile, full: Profile) -> Mapping[str, Profile]:
+    """Name the three profiles, and give each its `OFFLINE`."""
+    sizes = {"smoke": smoke, "quick": quick, "full": full}
+    return {name: replace(size, offline=OFFLINE[name]) for name, size in sizes.items()}

@@ -1,0 +1,182 @@
+"""A task is one file: whatever it learns, however it is scored, it runs, is stopped, goes on and is recorded."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_runs import assert_same_weights, sending, tiny_run, without_time
+from torch import nn
+
+from stn_course.data import Batches, load_mnist
+from stn_course.experiments import EXPERIMENTS, Experiment, load_weights
+from stn_course.models import STNetwork, look
+from stn_course.spatial_transformer import SpatialTransformer, theta_head
+from stn_course.tasks import OFFLINE, TASKS, Contestant, Profile, Recipe, Task, rts_mnist
+from stn_course.training import evaluate
+from stn_course.transforms import Affine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# Those of the course
+
+
+def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
+    assert [file.TASK.name for file in TASKS] == ["rts-mnist", "mnist", "cifar10", "rts-cifar10"]
+    names = [f"{file.TASK.name}/{name}" for file in TASKS for name in file.CONTESTANTS]
+    assert list(EXPERIMENTS) == names and len(set(names)) == len(names)
+    for file in TASKS:
+        baselines = {contestant.baseline for contestant in file.CONTESTANTS.values()} - {None}
+        assert baselines <= set(file.CONTESTANTS)
+
+
+def test_there_is_an_st_cnn_for_each_family():
+    families = rts_mnist.FAMILIES
+    networks = {name: one for name, one in rts_mnist.CONTESTANTS.items() if name.startswith("st-cnn")}
+    assert [one.model().spatial_transformer.transform for one in networks.values()] == list(families)
+    assert [one.title for one in networks.values()][:2] == ["ST-CNN, affine", "ST-CNN, attention"]
+    assert list(networks)[:2] == ["st-cnn", "st-cnn-attention"]
+    assert all(name == "st-cnn" or one.title == f"ST-CNN, {name[7:]}" for name, one in networks.items())
+
+
+@pytest.mark.parametrize("file", TASKS, ids=lambda file: file.TASK.name)
+def test_whether_a_profile_does_without_a_network_follows_from_its_name(file):
+    assert {name: profile.offline for name, profile in file.TASK.profiles.items()} == OFFLINE
+
+
+# One more: pairs of digits side by side, both to be read
+
+
+def load_pairs(split, offline=None):
+    digits = load_mnist(split, offline=True)[:160]
+    images = torch.cat([digits.images[0::2], digits.images[1::2]], 3)  # (80, 1, 28, 56)
+    return replace(digits, images=images, labels=digits.labels.reshape(-1, 2), source=f"pairs, {split}")
+
+
+def sum_of_cross_entropies(outputs, labels):
+    return F.cross_entropy(outputs[:, 0], labels[:, 0]) + F.cross_entropy(outputs[:, 1], labels[:, 1])
+
+
+def both_right(outputs, labels):
+    return (outputs.argmax(2) == labels).all(1)
+
+
+def load_brightness(split, offline=None):
+    digits = load_mnist(split, offline=True)[:80]
+    return replace(digits, labels=digits.images.float().mean((1, 2, 3)) / 255)
+
+
+def squared_error(outputs, labels):
+    return F.mse_loss(outputs[:, 0], labels)
+
+
+def within_a_hundredth(outputs, labels):
+    return (outputs[:, 0] - labels).abs() < 0.01
+
+
+def linear(pixels, *outputs):
+    return lambda: nn.Sequential(nn.Flatten(), nn.Linear(pixels, outputs[0]), nn.Unflatten(1, outputs[1:] or (-1,)))
+
+
+class Once:
+    """Prepares nothing, but does something before batch number `batch`."""
+
+    def __init__(self, action, batch):
+        self.action, self.left = action, batch
+
+    def __call__(self, images, generator=None):
+        self.left -= 1
+        if self.left == 0:
+            self.action()
+        return images
+
+
+RECIPES = {"course": Recipe("adamw", 1e-3, batch_size=32, one_cycle=True)}
+PROFILES = {"tiny": Profile(4, train_images=64, test_images=40, offline=True)}
+TOYS = {
+    "two digits": (
+        Task("pairs", load_pairs, PROFILES, loss=sum_of_cross_entropies, score=both_right),
+        Contestant("linear", linear(28 * 56, 20, 2, 10), RECIPES),
+    ),
+    "a number": (
+        Task("brightness", load_brightness, PROFILES, loss=squared_error, score=within_a_hundredth),
+        Contestant("linear", linear(28 * 28, 1), RECIPES),
+    ),
+}
+
+
+@pytest.fixture(params=TOYS)
+def toy(request, monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
+    task, contestant = TOYS[request.param]
+    monkeypatch.setitem(EXPERIMENTS, "toy/linear", Experiment(task, contestant))
+    return EXPERIMENTS["toy/linear"]
+
+
+def test_a_task_with_labels_loss_and_score_of_its_own_is_run_and_recorded(toy, tmp_path):
+    result, score = tiny_run("toy/linear", output=tmp_path / "run"), toy.task.score.__name__
+    record = json.loads((tmp_path / "run" / "record.json").read_text(encoding="utf-8"))
+    assert record == result.record
+    assert {"test_loss", f"test_{score}"} <= set(record) and "test_accuracy" not in record
+    assert [set(row) for row in record["epochs_run"]] == [{"epoch", "loss", score, "seconds"}] * 4
+    assert result.history.column("loss")[-1] < result.history.column("loss")[0]
+    model = load_weights(toy.model(), tmp_path / "run" / "weights.pt")
+    scored = evaluate(model, Batches(toy.load("test")[:40], 1000), toy.task.loss, toy.task.score)
+    assert scored == pytest.approx((record["test_loss"], record[f"test_{score}"]), rel=1e-5)
+    for option, columns in {
+        "validate": {"validation_loss", f"validation_{score}"},
+        "every_epoch": {f"test_{score}"},
+    }.items():
+        rows = tiny_run("toy/linear", output=tmp_path / option, **{option: True}).history.rows
+        assert all(columns <= set(row) for row in rows)
+
+
+def test_it_is_stopped_and_goes_on(toy, tmp_path, monkeypatch, sigint, capsys):
+    whole = tiny_run("toy/linear", output=tmp_path / "whole")
+    disturbed = replace(toy.task, normalise=Once(sending(sigint), batch=3))
+    monkeypatch.setitem(EXPERIMENTS, "toy/linear", Experiment(disturbed, toy.contestant))
+    stopped = tiny_run("toy/linear", output=tmp_path / "run")
+    assert stopped.record is None and stopped.history.stopped == "stopped by hand in epoch 2 of 4"
+    monkeypatch.setitem(EXPERIMENTS, "toy/linear", toy)
+    result = tiny_run("toy/linear", output=tmp_path / "run", progress=True)
+    assert "Going on after epoch 1 of 4" in capsys.readouterr().out
+    assert without_time(result.record) == without_time(whole.record)
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+class TwoReaders(STNetwork):
+    """A look for each of the two digits, and one classifier for both."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(self.layer(side) for side in (-0.5, 0.5))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(14 * 14, 10))
+
+    def layer(self, side):
+        localisation = nn.Sequential(nn.Flatten(), theta_head(28 * 56, Affine()))
+        with torch.no_grad():
+            localisation[-1].bias.copy_(torch.tensor([0.5, 0, side, 0, 1, 0]))
+        return SpatialTransformer(localisation, output_size=(14, 14))
+
+    def looks(self, x):
+        return [look(layer, x) for layer in self.layers]
+
+    def forward(self, x):
+        return torch.stack([self.classifier(one.warped) for one in self.looks(x)], dim=1)
+
+
+def test_the_thetas_of_several_looks_are_recorded_a_list_a_look(monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
+    task, _ = TOYS["two digits"]
+    recipe = Recipe("sgd", 0.1, batch_size=32, localisation_rate=0.1)
+    contestant = Contestant("two readers", TwoReaders, {"course": recipe})
+    monkeypatch.setitem(EXPERIMENTS, "toy/readers", Experiment(task, contestant))
+    result = tiny_run("toy/readers", output=tmp_path / "run")
+    probes = task.probe_images(task.load("test")[:40])
+    with torch.inference_mode():
+        expected = torch.stack([one.theta for one in result.model.looks(probes)])
+    recorded = torch.tensor(result.history.rows[-1]["thetas"])
+    assert recorded.shape == (2, 10, 6) and "theta" not in result.history.rows[-1]
+    torch.testing.assert_close(recorded, expected, atol=5e-3, rtol=0)  # float16 weights, four decimals
