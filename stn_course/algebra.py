@@ -1,4 +1,4 @@
-"""Reckoning with θ: chain two, undo one, and read one as rotation, scale, shear, shift and perspective.
+"""Algebra of θ: chain two, undo one, and read one as rotation, scale, shear, shift and perspective.
 
     warp(warp(U, θ₁), θ₂)  =  warp(U, θ)     with  M(θ) = M(θ₁) M(θ₂)
 
@@ -16,7 +16,10 @@ from stn_course.transforms import Affine, Transform
 
 
 class NotInvertibleError(ValueError):
-    """A θ that nothing undoes: `why` says why in a clause, and the message what was expected, what came, and why."""
+    """A θ that nothing undoes: `why` gives the reason in a clause; the message also shows what came.
+
+    Built in: 01, "Undo, and chain".
+    """
 
     def __init__(self, message: str, why: str):
         super().__init__(f"{message}: {why}")
@@ -24,11 +27,14 @@ class NotInvertibleError(ValueError):
 
 
 def compose(first: Theta, then: Theta, transform: Transform = Affine()) -> Theta:
-    """The θ that does in one warp what a warp by `first` and then a warp by `then` do: (B, n_params) each.
+    """Chain two θ: one warp by the result does what a warp by `first` and then a warp by `then` do.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Two warps are one".
 
     Raises:
-        TypeError, ValueError: if a θ does not fit the transform, this is no family of matrices, or (projective) the
-            product has no θ.
+        TypeError, ValueError: if this is no family of matrices, or (projective) the product has no θ.
 
     Example:
         >>> half, right = torch.tensor([[0.5, 0, 0, 0, 0.5, 0]]), torch.tensor([[1, 0, 0.5, 0, 1, 0]])
@@ -40,12 +46,15 @@ def compose(first: Theta, then: Theta, transform: Transform = Affine()) -> Theta
 
 
 def invert(theta: Theta, transform: Transform = Affine()) -> Theta:
-    """The θ that undoes `theta`: (B, n_params) → (B, n_params).
+    """Undo θ: return the θ that takes each point back.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Undo, and chain".
 
     Raises:
-        TypeError, ValueError: if θ does not fit the transform, or this is no family of matrices.
-        NotInvertibleError: if its matrix is singular, or so nearly that rounding leaves nothing of the inverse; or if
-            (projective) the inverse has no θ, or so nearly.
+        TypeError: if this is no family of matrices.
+        NotInvertibleError: if its matrix has no inverse or (projective) the inverse no θ, up to rounding.
 
     Example:
         >>> invert(torch.tensor([[0.5, 0, 0.25, 0, 0.5, 0]]))
@@ -63,7 +72,9 @@ def invert(theta: Theta, transform: Transform = Affine()) -> Theta:
 
 
 def part_names(transform: Transform = Affine()) -> tuple[str, ...]:
-    """What the parts of a θ of this family are called, in order; as many as θ has entries.
+    """Name the parts of a θ of this family, in order, as many as θ has entries.
+
+    Built in: 01, "Four moves".
 
     Example:
         >>> from stn_course.transforms import Attention
@@ -73,25 +84,20 @@ def part_names(transform: Transform = Affine()) -> tuple[str, ...]:
     return transform.part_names
 
 
-def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None = None) -> Tensor:
-    """θ from its parts: (B, n_params) in the order of `part_names` → (B, n_params).
+def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None = None) -> Theta:
+    """Make θ from its parts: (B, n_params) in the order of `part_names` → (B, n_params).
 
-    Rotation is in degrees, and turns the frame clockwise as seen on the screen **in a picture of this size**: without
-    one the picture is square. (In any other, the θ of a square picture turns and shears.) Scales and perspective are
-    plain numbers, shear is pixels along x for each pixel along y, shifts are in normalised coordinates.
+    Rotation is in degrees, and turns the frame clockwise as seen on the screen **in a picture of this size**. (The θ of
+    a square picture also shears any other.) Scales and perspective are plain numbers, shear is pixels along x for each
+    pixel along y, shifts are in normalised coordinates.
 
-    The frame lies in the input, so size is the *input's*. The frame is W · scale_x pixels wide and H · scale_y high.
-    An output of that aspect ratio, such as one of the input's own size under equal scales, shows the picture turned;
-    an output of another aspect ratio shows the same, stretched to fit.
+    The frame lies in the input, so size is the *input's*; None means square, and only the ratio counts. The frame is
+    W · scale_x pixels wide and H · scale_y high. An output of that aspect ratio, such as one of the input's own size
+    under equal scales, shows the picture turned; an output of another aspect ratio shows the same, stretched to fit.
 
-    Args:
-        parts: (B, n_params), float32 or float64.
-        transform: the family of θ.
-        size: (H, W) of the input picture; None means square. Only the ratio of the two counts.
-
-    Raises:
-        TypeError: if parts is not a float32 or float64 tensor.
-        ValueError: if it is not (B, n_params), or size is not (H, W).
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Four moves".
 
     Example:
         >>> lying = torch.tensor([[90.0, 0.5, 0.5, 0, 0.25, 0]])  # a half-size frame, lying on its right side
@@ -108,22 +114,17 @@ def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None
     return transform.parts_to_theta(parts, _height_to_width(size))
 
 
-def to_parts(theta: Tensor, transform: Transform = Affine(), size: Size | None = None) -> Tensor:
-    """The parts of θ, undoing `from_parts`: (B, n_params) → (B, n_params) in the order of `part_names`.
+def to_parts(theta: Theta, transform: Transform = Affine(), size: Size | None = None) -> Tensor:
+    """Read the parts of θ, undoing `from_parts`: (B, n_params) → (B, n_params) in the order of `part_names`.
 
     The same θ has other parts in a picture of another aspect ratio: give the size of the input, as to `from_parts`.
-
     The scale along x is never negative; a mirrored picture has a negative scale along y. Where the first column of
     the matrix is zero, so that nothing says which way x points, the second column gives the rotation, and the gradient
     takes the scale along x for a constant.
 
-    Args:
-        theta: (B, n_params), float32 or float64.
-        transform: the family of θ.
-        size: (H, W) of the input picture; None means square.
-
-    Raises:
-        TypeError, ValueError: if θ does not fit the transform, or size is not (H, W).
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "The same by formula".
 
     Example:
         >>> to_parts(torch.tensor([[-1.0, 0, 0, 0, 1, 0]]))  # left and right change places
@@ -139,7 +140,10 @@ def to_parts(theta: Tensor, transform: Transform = Affine(), size: Size | None =
 
 
 def presets(transform: Transform = Affine(), size: Size | None = None) -> dict[str, Theta]:
-    """Named θ of a family for pictures of a size (H, W), square ones if None; the identity first.
+    """List the named θ of a family, (n_params,) each, for pictures of a size, square if None; the identity first.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
 
     Example:
         >>> from stn_course.transforms import Attention
@@ -152,11 +156,14 @@ def presets(transform: Transform = Affine(), size: Size | None = None) -> dict[s
     return dict(zip(named, from_parts(parts, transform, size)))
 
 
-def target_border(theta: Tensor, transform: Transform = Affine(), points: int = 33) -> Points:
-    """Where the outer edge of the output lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
+def target_border(theta: Theta, transform: Transform = Affine(), points: int = 33) -> Points:
+    """Find where the output's outer edge lies in the input, for one θ: (n_params,) → (4·(points−1)+1, 2), closed.
 
-    The curve is in normalised coordinates with `align_corners=False`, in which the edge of an image is at ±1. It is for
-    drawing: on the CPU and without a gradient, wherever θ comes from.
+    It assumes `align_corners=False`, and is for drawing: the curve comes on the CPU and without a gradient.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 05, "Five slips, five lessons".
 
     Example:
         >>> target_border(torch.tensor([0.5, 0, 0, 0, 0.5, 0]), points=2)  # the middle quarter

@@ -1,6 +1,6 @@
-"""Training images altered at random, in whole batches on their own device: mirrored, and shifted by whole pixels.
+"""Alter training images at random, in whole batches on their own device: mirror, and shift by whole pixels.
 
-Unlike a distortion an augmentation is no part of the task: test images are left alone.
+Unlike a distortion an augmentation is no part of the task: test images stay as they are.
 """
 
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.checks import describe
+from stn_course.checks import Images, describe
 
 
 @dataclass(frozen=True)
 class FlipAndShift:
-    """Mirror every other image, left to right, and shift each within a border of zeros.
+    """Mirror each image, left to right, with a chance of one half, and shift it within a border of zeros.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 06, "Train it".
 
     Args:
-        flip: whether images are mirrored, each with a chance of one half.
-        shift: how far, in whole pixels, an image is moved at most, up or down and left or right.
-
-    Raises:
-        ValueError: if shift is not a whole number of at least 0.
+        flip: whether to mirror at all.
+        shift: the longest shift, in whole pixels, up or down and left or right.
 
     Example:
         >>> images = torch.rand(5, 3, 32, 32)
@@ -36,8 +36,8 @@ class FlipAndShift:
         if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
             raise ValueError(f"expected shift as a whole number of at least 0, got {self.shift!r}")
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, C, H, W) → the same shape, altered; drawn on the generator's device, else on that of the images."""
+    def __call__(self, images: Images, generator: torch.Generator | None = None) -> Images:
+        """Alter each image by numbers drawn on the generator's device, or without one on the images'."""
         if not isinstance(images, Tensor) or images.ndim != 4:
             raise TypeError(f"expected images as a tensor (B, C, H, W), got {describe(images)}")
         n, _, height, width = images.shape

@@ -1,14 +1,19 @@
 """Say what was expected and what came: the words of error messages, and what the axes of tensors are called.
 
-Every function of the course that takes a picture, a θ or a grid takes it in these shapes:
+Signatures of the course name these shapes, and a docstring sums them up in a paragraph that begins `Convention:`.
 
-    Size     (H, W)           rows, columns; whole numbers of at least 1
-    Images   (B, C, H, W)     pixel (0, 0) at the top left
-    Theta    (B, n_params)    target → source, one row an image
-    Points   (B, ..., 2)      last axis (x, y): x to the right, y downwards, [-1, 1] across the picture
+    Size     (H, W)           rows, columns, in pixels; whole numbers of at least 1
+    Images   (B, C, H, W)     floating-point, pixel (0, 0) at the top left
+    Theta    (B, n_params)    float32 or float64, one row an image; (n_params,) for one alone, where the text says so
+    Points   (..., 2)         last axis (x, y): x to the right, y downwards; a family maps (B, ..., 2)
     Grid     (B, H, W, 2)     points, one for each pixel of the target
 
-The aliases below say so in signatures. They are plain tensors to Python: a check at run time says what does not fit.
+θ takes a point of the target (the output) to the point of the source (the input) where the sampler looks. Points are
+normalised: an image spans [-1, 1] in x and in y, whatever its size. With `align_corners=False`, the default, ±1 are the
+outer edges of the border pixels; with True they are the centres of these pixels. Pixels and degrees are always named.
+
+To Python the aliases below are plain tensors, and a check at run time says what does not fit: every function raises a
+TypeError or a ValueError that shows what came. `Raises` in a docstring lists only what else can fail.
 """
 
 from torch import Tensor
@@ -21,7 +26,7 @@ Grid = Tensor
 
 
 def check_size(size: Size) -> Size:
-    """(H, W) as two whole numbers of at least 1, or a ValueError that shows what came.
+    """Return (H, W) as two whole numbers of at least 1, or raise a ValueError that shows what came.
 
     Example:
         >>> check_size((28, 28.0))
@@ -37,7 +42,7 @@ def check_size(size: Size) -> Size:
 
 
 def lookup(what: str, name: str, known: dict):
-    """The entry of a name; a ValueError that lists the known names for any other.
+    """Return the entry of a name; for an unknown name, raise a ValueError that lists the known ones.
 
     Example:
         >>> lookup("colour", "pink", {"red": 1, "green": 2})
@@ -50,14 +55,12 @@ def lookup(what: str, name: str, known: dict):
 
 
 def describe(value: object) -> str:
-    """What came, in words, for error messages: shape, dtype and device of a tensor, else the type.
+    """Say what came, in words, for error messages: shape, dtype and device of a tensor, else the type.
 
     Example:
         >>> import torch
         >>> describe(torch.zeros(2, 3))
         'a tensor of shape (2, 3), float32, on cpu'
-        >>> describe([1, 2])
-        'a list'
     """
     if isinstance(value, Tensor):
         dtype = str(value.dtype).removeprefix("torch.")
@@ -67,15 +70,11 @@ def describe(value: object) -> str:
 
 
 def check_image(what: str, image: Tensor, channels: tuple[int, ...] = (1,)) -> Tensor:
-    """One image, on the CPU and without a gradient, or an error that shows what came.
+    """Return one image, on the CPU and without a gradient, or raise an error that shows what came.
 
-    Args:
-        what: what the image is called, for the message.
-        image: (C, H, W), floating-point.
-        channels: what C may be.
+    `what` names the image in the message, and `channels` lists the allowed values of C.
 
-    Raises:
-        TypeError, ValueError: if it is something else.
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
 
     Example:
         >>> check_image("image", [1, 2])

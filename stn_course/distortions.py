@@ -13,37 +13,45 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stn_course.checks import Size, check_size, describe
+from stn_course.checks import Images, Points, Size, Theta, check_size, describe
 from stn_course.spatial_transformer import warp
 
 
 class Pose(NamedTuple):
-    """How digits lie on their canvas; each field has one entry an image."""
+    """How digits lie on their canvas; each field has one entry an image.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 05, "A crooked digit is a θ".
+    """
 
     degrees: Tensor
     """(B,) rotation, counter-clockwise as seen on the screen."""
     scale: Tensor
     """(B,) size against the original."""
-    centre: Tensor
-    """(B, 2) where the centre of the image's box lies, (x, y) in normalised canvas coordinates."""
+    centre: Points
+    """(B, 2) where the centre of the image's box lies on the canvas."""
 
 
 class RTS:
     """Rotation, translation and scale, each uniform in its range, on a larger canvas.
 
     The image is turned and scaled about the centre of its box; the centre is uniform over the places where the
-    *unscaled* box lies on the canvas. What the turned and scaled image covers is drawn whole: nothing is cut off at
-    its box, only at the canvas. It turns in pixels, so nothing is sheared when canvas or image are not square.
+    *unscaled* box lies on the canvas. Only the canvas cuts the turned and scaled image off, never its own box. It
+    turns in pixels, so it is not sheared when canvas or image are not square.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 05, "A crooked digit is a θ".
 
     Args:
         canvas: size of the result in pixels: (H', W'), or one number for both.
-        degrees: the rotation is drawn from [-degrees, degrees].
-        scale: the range the scale is drawn from.
+        degrees: the largest rotation, either way.
+        scale: the smallest and the largest scale.
         image: size of the images in pixels: (H, W), or one number for both.
 
     Raises:
-        ValueError: if a size is none, the canvas is lower or narrower than the image, or a range is empty, not positive
-            or not finite.
+        ValueError: if the canvas is too small for the image, or a range is empty or out of bounds.
 
     Example:
         >>> rts = RTS()
@@ -72,13 +80,8 @@ class RTS:
             raise ValueError(f"expected degrees from 0 to 180, got {degrees}")
         self.degrees, self.scale = float(degrees), tuple(scale)
 
-    def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Tensor:
-        """Draw n random θ, (n, 6), affine, canvas → image. They lie on the generator's device.
-
-        Example:
-            >>> RTS().sample(5, torch.Generator().manual_seed(0)).shape
-            torch.Size([5, 6])
-        """
+    def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Theta:
+        """Draw n random θ, (n, 6), affine, canvas → image, on the generator's device."""
         device = generator.device if generator is not None else "cpu"
         turn, size, x, y = torch.rand(4, n, generator=generator, device=device, dtype=dtype)
         # how far the centre may lie from the middle of the canvas
@@ -92,8 +95,8 @@ class RTS:
             )
         )
 
-    def theta(self, pose: Pose) -> Tensor:
-        """The θ, (B, 6), canvas → image, that gives images this pose.
+    def theta(self, pose: Pose) -> Theta:
+        """Find the θ, (B, 6), canvas → image, that gives images this pose.
 
         With p_t = s R p_s + c in pixels from the centres, backwards: p_s = R⁻¹ (p_t − c) / s. A unit of the canvas is
         W'/2 pixels long along x and H'/2 along y, a unit of the image W/2 and H/2.
@@ -106,10 +109,10 @@ class RTS:
         c_x, c_y = pose.centre.unbind(1)
         return torch.stack((a, -b, b * c_y - a * c_x, c, d, -c * c_x - d * c_y), dim=1)
 
-    def pose(self, theta: Tensor) -> Pose:
-        """What `theta` undoes: the pose behind a θ, (B, 6), canvas → image.
+    def pose(self, theta: Theta) -> Pose:
+        """Find the pose behind a θ, (B, 6), canvas → image, undoing `theta`.
 
-        A θ that flattens, which no pose gives, has no centre: it comes out as NaN or infinity, as its scale does.
+        No pose gives a θ that flattens: its centre and scale come out as NaN or infinity.
 
         Example:
             >>> rts = RTS()
@@ -126,18 +129,18 @@ class RTS:
             centre=centre,
         )
 
-    def apply(self, images: Tensor, theta: Tensor) -> Tensor:
+    def apply(self, images: Images, theta: Theta) -> Images:
         """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, H', W')."""
         self._check(images)
         return warp(images, theta, output_size=self.canvas)
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(self, images: Images, generator: torch.Generator | None = None) -> Images:
         """Put images on their canvas in random poses: (B, C, H, W) → (B, C, H', W')."""
         self._check(images)
         dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
         return self.apply(images, self.sample(len(images), generator, dtype).to(images.device))
 
-    def _check(self, images: Tensor) -> None:
+    def _check(self, images: Images) -> None:
         if not isinstance(images, Tensor) or not images.is_floating_point():
             raise TypeError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
         if images.shape[-2:] != self.image:

@@ -18,25 +18,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.checks import Size, describe
+from stn_course.checks import Grid, Images, Points, Size, describe
 from stn_course.transforms import without_autocast
 
 PADDING_MODES = ("zeros", "border", "reflection")
-FAR = 1e30  # normalised; what lies farther out counts as here, where in pixels too it is still a finite number
+FAR = 1e30  # normalised; a point farther out counts as here, where its pixel coordinates are still finite
 FRAME = 2  # rows and columns of zeros around an image, where a point outside finds its neighbours
 
 
-def to_pixels(grid: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """Normalised coordinates to pixel coordinates, where the centre of pixel m is at m.
+def to_pixels(grid: Points, size: Size, align_corners: bool = False) -> Tensor:
+    """Turn normalised coordinates into pixel coordinates, where the centre of pixel m is at m.
 
-    Args:
-        grid: (..., 2), last axis (x, y), normalised.
-        size: (H, W) of the image that is looked at.
-        align_corners: False: ±1 are the outer edges, x ↦ ((x + 1) W − 1) / 2. True: ±1 are the centres of the border
-            pixels, x ↦ (x + 1) (W − 1) / 2.
+    x ↦ ((x + 1) W − 1) / 2, or with `align_corners` x ↦ (x + 1) (W − 1) / 2, in an image of size (H, W).
 
-    Returns:
-        (..., 2), in pixels.
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 02, "What lies between the pixels?".
 
     Example:
         >>> to_pixels(torch.tensor([-1.0, 0.0]), (3, 4))
@@ -52,8 +49,12 @@ def to_pixels(grid: Tensor, size: Size, align_corners: bool = False) -> Tensor:
     return torch.stack((pixels(grid[..., 0], width), pixels(grid[..., 1], height)), dim=-1)
 
 
-def to_normalised(pixels: Tensor, size: Size, align_corners: bool = False) -> Tensor:
-    """Pixel coordinates (x, y) to normalised ones, (..., 2): what `to_pixels` undoes.
+def to_normalised(pixels: Tensor, size: Size, align_corners: bool = False) -> Points:
+    """Turn pixel coordinates (x, y) into normalised ones, (..., 2), undoing `to_pixels`.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 02, "The gradient".
 
     Example:
         >>> to_normalised(torch.tensor([-0.5, 0.0]), (1, 4))  # the left edge, the centre of the only row
@@ -63,24 +64,22 @@ def to_normalised(pixels: Tensor, size: Size, align_corners: bool = False) -> Te
     return 2 * pixels / (extent - 1).clamp(min=1) - 1 if align_corners else (2 * pixels + 1) / extent - 1
 
 
-def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
+def bilinear_sample(images: Images, grid: Grid, padding_mode: str = "zeros", align_corners: bool = False) -> Images:
     """Sample images at the points of a grid with the bilinear kernel (equation 5).
 
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 02, "Four neighbours: bilinear".
+
     Args:
-        images: (B, C, H, W), floating-point.
-        grid: (B, H', W', 2), last axis (x, y), normalised, float32 or float64, on the images' device. Of a dtype that
-            is not the images' both are sampled in the more precise of the two.
+        grid: (B, H', W', 2), float32 or float64; half precision would be off by up to a pixel. If the images have
+            another dtype, the sampler computes in the more precise of the two.
         padding_mode: what lies outside the image: "zeros", "border" (the nearest border pixel) or "reflection" (back
-            and forth, as far as ±10³⁰; what is farther out, infinity too, counts as there).
-        align_corners: what ±1 means; see `to_pixels`.
+            and forth, as far as ±10³⁰; a point farther out, infinity too, counts as there).
 
     Returns:
         (B, C, H', W') of the images' dtype, differentiable in images and grid, twice and in forward mode too. NaN
         coordinates give NaN.
-
-    Raises:
-        TypeError, ValueError: if dtypes, devices, shapes or the padding mode do not fit; the message shows them. A
-            grid of half precision is refused: its points are off by up to a pixel.
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
@@ -98,12 +97,16 @@ def bilinear_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", a
     return torch.lerp(upper, lower, to_bottom).to(images.dtype)
 
 
-def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", align_corners: bool = False) -> Tensor:
+def nearest_sample(images: Images, grid: Grid, padding_mode: str = "zeros", align_corners: bool = False) -> Images:
     """Sample images at the points of a grid by taking the nearest pixel.
 
-    The arguments and errors are `bilinear_sample`'s. Half-way between two pixels the one with the larger index is
-    taken, floor(x + 0.5), as in the paper's integer kernel (`F.grid_sample` takes the even one). The result is
+    The arguments are `bilinear_sample`'s. Half-way between two pixels it takes the one with the larger index,
+    floor(x + 0.5), as the paper's integer kernel does (`F.grid_sample` takes the even one). The result is
     differentiable in the images; its derivative in the grid is zero wherever it exists, so θ learns nothing from it.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 02, "The nearest pixel".
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
@@ -119,30 +122,32 @@ def nearest_sample(images: Tensor, grid: Tensor, padding_mode: str = "zeros", al
 
 
 def bilinear_kernel(distance: Tensor) -> Tensor:
-    """Equation 5's kernel: max(0, 1 − |d|), d in pixels."""
+    """Weigh a pixel by equation 5's kernel: max(0, 1 − |d|), d in pixels.
+
+    Built in: 02, "One formula for all of them".
+    """
     return (1 - distance.abs()).clamp(min=0)
 
 
 def integer_kernel(distance: Tensor) -> Tensor:
-    """The integer kernel δ(⌊x + 0.5⌋ − m) with d = x − m in pixels: 1 for the nearest pixel, else 0."""
+    """Weigh a pixel by the integer kernel δ(⌊x + 0.5⌋ − m), d = x − m in pixels: 1 for the nearest one, else 0.
+
+    Built in: 02, "One formula for all of them".
+    """
     return ((distance + 0.5).floor() == 0).to(distance.dtype)
 
 
 def kernel_sample(
-    images: Tensor, grid: Tensor, kernel: Callable[[Tensor], Tensor], align_corners: bool = False
-) -> Tensor:
-    """Equation 3 as it is written: every output value sums over *all* pixels. Slow, for understanding.
+    images: Images, grid: Grid, kernel: Callable[[Tensor], Tensor], align_corners: bool = False
+) -> Images:
+    """Compute equation 3 as it is written: every output value sums over *all* pixels. Slow, for understanding.
 
-    Args:
-        images, grid: as `bilinear_sample` takes them.
-        kernel: distances in pixels → weights, element by element; `bilinear_kernel`, `integer_kernel` or your own.
-        align_corners: what ±1 means; see `to_pixels`.
+    Arguments and result are `bilinear_sample`'s with zero padding. `kernel` turns distances in pixels into weights,
+    element by element: `bilinear_kernel`, `integer_kernel` or your own.
 
-    Returns:
-        (B, C, H', W') of the images' dtype. Outside the image there are no pixels, so nothing is added: zero padding.
-
-    Raises:
-        TypeError, ValueError: as `bilinear_sample`.
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 02, "One formula for all of them".
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]])
@@ -159,8 +164,12 @@ def kernel_sample(
         return torch.einsum("bcnm,bijn,bijm->bcij", pixels, k_y, k_x).to(images.dtype)
 
 
-def check_sampling(images: Tensor, grid: Tensor, padding_mode: str) -> None:
-    """Raise a TypeError or ValueError that says what does not fit between images and grid."""
+def check_sampling(images: Images, grid: Grid, padding_mode: str) -> None:
+    """Raise a TypeError or ValueError that says what does not fit between images and grid.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    """
     for name, value in (("images", images), ("grid", grid)):
         if not isinstance(value, Tensor) or not value.is_floating_point():
             raise TypeError(f"expected {name} as a floating-point tensor, got {describe(value)}")
@@ -178,21 +187,25 @@ def check_sampling(images: Tensor, grid: Tensor, padding_mode: str) -> None:
         raise ValueError(f"expected padding_mode as one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
 
 
-def in_one_dtype(images: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the more precise of their dtypes, float32 at least."""
+def in_one_dtype(images: Images, grid: Grid) -> tuple[Images, Grid]:
+    """Convert both to the more precise of their dtypes, float32 at least.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    """
     dtype = torch.float64 if torch.float64 in (images.dtype, grid.dtype) else torch.float32
     return images.to(dtype), grid.to(dtype)
 
 
-def _source_pixels(grid: Tensor, size: Size, padding_mode: str, align_corners: bool) -> tuple[Tensor, Tensor]:
-    """Where the grid looks, in pixels, after the padding mode had its say: x and y, (B, H', W') each."""
+def _source_pixels(grid: Grid, size: Size, padding_mode: str, align_corners: bool) -> tuple[Tensor, Tensor]:
+    """Find where the grid looks, in pixels, once the padding mode has acted: x and y, (B, H', W') each."""
     if padding_mode == "reflection":
         grid = grid.clamp(-FAR, FAR)
     points = to_pixels(grid, size, align_corners).unbind(-1)
 
     def apply_padding(coordinate: Tensor, n: int) -> Tensor:
         if padding_mode == "zeros":
-            return coordinate.clamp(-1.5, n + 0.5)  # there and farther out all neighbours are outside: the same zero
+            return coordinate.clamp(-1.5, n + 0.5)  # from there on all neighbours are outside: the same zero
         if padding_mode == "reflection":
             coordinate = _reflect(coordinate, n, align_corners)
         within = (coordinate > 0) & (coordinate < n - 1)  # at the ends PyTorch's versions differ in clamp's gradient
@@ -211,17 +224,17 @@ def _reflect(coordinate: Tensor, n: int, align_corners: bool) -> Tensor:
     return torch.where(distance < span, distance, 2 * span - distance) + low
 
 
-def _neighbours(images: Tensor, row: Tensor, column: Tensor) -> Callable[[int, int], Tensor]:
-    """What finds the pixels so many rows down and columns right of a place; those outside are 0.
+def _neighbours(images: Images, row: Tensor, column: Tensor) -> Callable[[int, int], Images]:
+    """Return a function that finds the pixels so many rows below and columns right of a place, 0 outside the image.
 
-    `row` and `column` are whole numbers, (B, H', W'); what is found is (B, C, H', W').
+    `row` and `column` are whole numbers, (B, H', W'); the function returns (B, C, H', W').
     """
     framed = F.pad(images, [FRAME] * 4)
     flat, width = framed.flatten(2), framed.shape[3]  # (B, C, (H + 2 FRAME)(W + 2 FRAME))
     row, column = row.nan_to_num().long(), column.nan_to_num().long()  # any pixel for NaN, whose weight is NaN too
     index = ((row + FRAME) * width + column + FRAME).flatten(1)[:, None]  # (B, 1, H'·W')
 
-    def pixel(down: int, right: int) -> Tensor:
+    def pixel(down: int, right: int) -> Images:
         there = (index + (down * width + right)).expand(-1, flat.shape[1], -1)  # every channel alike
         return flat.gather(2, there).unflatten(2, row.shape[1:])
 

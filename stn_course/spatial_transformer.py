@@ -16,18 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_course.checks import Size, describe
+from stn_course.checks import Grid, Images, Size, Theta, describe
 from stn_course.sampling import FAR, check_sampling, in_one_dtype
 from stn_course.transforms import Affine, Transform, without_autocast
 
-Sampler = Callable[..., Tensor]
+Sampler = Callable[..., Images]
 
 
-def grid_sample(images: Tensor, grid: Tensor, padding_mode: str, align_corners: bool) -> Tensor:
-    """PyTorch's own bilinear sampler, `F.grid_sample`: the fast twin of `sampling.bilinear_sample`.
+def grid_sample(images: Images, grid: Grid, padding_mode: str, align_corners: bool) -> Images:
+    """Sample with PyTorch's own `F.grid_sample`: the fast twin of `sampling.bilinear_sample`.
 
-    A NaN coordinate gives NaN in every padding mode. On PyTorch's own it would be a pixel in two of them, and in their
-    backward pass, on a CPU, an address outside the image: the process may end there. So does infinity in reflection.
+    A NaN coordinate gives NaN in every padding mode. PyTorch alone gives a pixel in two of them, and their backward
+    pass on a CPU goes to an address outside the image, which may end the process. So does infinity in reflection.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 03, "Step 3: the sampler, U and grid → V".
     """
     if padding_mode == "zeros":
         return F.grid_sample(images, grid, "bilinear", padding_mode, align_corners)
@@ -38,33 +42,32 @@ def grid_sample(images: Tensor, grid: Tensor, padding_mode: str, align_corners: 
 
 
 def warp(
-    images: Tensor,
-    theta: Tensor,
+    images: Images,
+    theta: Theta,
     transform: Transform = Affine(),
     output_size: Size | None = None,
     padding_mode: str = "zeros",
     align_corners: bool = False,
     sampler: Sampler = grid_sample,
-) -> Tensor:
-    """Warp images by θ: make the sampling grid, then sample.
+) -> Images:
+    """Warp images by θ, every channel alike: make the sampling grid, then sample.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 03, "All of it as one layer".
 
     Args:
-        images: (B, C, H, W), floating-point. Every channel is warped alike.
-        theta: (B, n_params) of the transform, float32 or float64, target → source.
-        transform: the family θ belongs to.
+        theta: float32 or float64, one for each image.
+        transform: the family of θ.
         output_size: (H', W') of the result; the images' own if None.
         padding_mode: "zeros", "border" or "reflection".
-        align_corners: what ±1 means, for grid and sampler alike.
         sampler: `grid_sample` (PyTorch's, fast), or `bilinear_sample` or `nearest_sample` from `sampling`, which also
             know derivatives in forward mode (`torch.func.jvp`, `jacfwd`, `hessian`); PyTorch's raises there.
 
     Returns:
-        (B, C, H', W') of the images' dtype. The coordinates are computed in θ's dtype even under autocast, and the
-        images are sampled in θ's dtype or their own, whichever is the more precise. A NaN in θ gives NaN; an
-        infinite θ looks nowhere in particular, which gives NaN or what lies outside the image.
-
-    Raises:
-        TypeError, ValueError: if shapes, dtypes or devices do not fit; the message shows them.
+        (B, C, H', W') of the images' dtype. The grid has θ's dtype even under autocast, and the sampler computes in
+        θ's dtype or the images', whichever is the more precise. A NaN in θ gives NaN; an infinite θ gives NaN or what
+        lies outside the image.
 
     Example:
         >>> image = torch.arange(4.0).reshape(1, 1, 2, 2)
@@ -87,7 +90,12 @@ def warp(
 
 
 class ThetaHead(nn.Linear):
-    """A linear layer that gives θ: in float32 even under autocast or after `.half()`; the identity to begin with."""
+    """A linear layer that gives θ in float32, even under autocast or after `.half()`, and begins with the identity.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 03, "The identity start, and why zero weights still learn".
+    """
 
     def __init__(self, in_features: int, transform: Transform):
         super().__init__(in_features, transform.n_params)
@@ -95,17 +103,19 @@ class ThetaHead(nn.Linear):
         with torch.no_grad():
             self.bias.copy_(transform.identity())
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Theta:
         dtype = torch.float64 if self.weight.dtype == torch.float64 else torch.float32
         with without_autocast(features.device):
             return F.linear(features.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 def theta_head(in_features: int, transform: Transform) -> nn.Linear:
-    """The last layer of a localisation network: features (B, in_features) → θ (B, n_params).
+    """Make the last layer of a localisation network: features (B, in_features) → θ (B, n_params).
 
     Its weights are zero and its bias is the identity, so a new transformer passes its input through unchanged. It
     learns all the same: the gradient of a weight is its *input* times the gradient of θ, and neither is zero.
+
+    Built in: 03, "The identity start, and why zero weights still learn".
 
     Example:
         >>> theta_head(20, Affine())(torch.randn(1, 20))
@@ -117,7 +127,11 @@ def theta_head(in_features: int, transform: Transform) -> nn.Linear:
 class SpatialTransformer(nn.Module):
     """A layer that looks at its input and warps it by a θ of its own choice.
 
-    Exported (`torch.export`, ONNX, `torch.jit.trace`), it takes any number of images, of the size it was shown.
+    Exported (`torch.export`, ONNX, `torch.jit.trace`), it takes any number of images, of the example's size.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 03, "All of it as one layer".
 
     Args:
         localisation: a module (B, C, H, W) → (B, n_params); let it end in `theta_head`.
@@ -146,14 +160,14 @@ class SpatialTransformer(nn.Module):
         self.align_corners = align_corners
         self.sampler = sampler
 
-    def theta(self, x: Tensor) -> Tensor:
-        """θ for each image: (B, C, H, W) → (B, n_params)."""
+    def theta(self, x: Images) -> Theta:
+        """Choose a θ for each image: (B, C, H, W) → (B, n_params)."""
         return self.localisation(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The input, warped: (B, C, H, W) → (B, C, H', W')."""
+    def forward(self, x: Images) -> Images:
+        """Warp the input by the layer's own θ: (B, C, H, W) → (B, C, H', W')."""
         return self.warp(x, self.theta(x))
 
-    def warp(self, x: Tensor, theta: Tensor) -> Tensor:
-        """`warp` with this layer's settings, for a θ that is already known."""
+    def warp(self, x: Images, theta: Theta) -> Images:
+        """Warp by a θ that is already known, with this layer's settings."""
         return warp(x, theta, self.transform, self.output_size, self.padding_mode, self.align_corners, self.sampler)

@@ -3,9 +3,6 @@
 θ maps **target** (output) coordinates to **source** (input) coordinates: for every output pixel it says where in the
 input to look. That is backward warping, and it is why a *small* scale in θ *enlarges* the picture.
 
-Coordinates are normalised: x grows to the right, y downwards, and the image spans [-1, 1] in both. What ±1 means is
-the question of `align_corners`: the outer edges of the border pixels (False, the default) or their centres (True).
-
 **Add a family of your own** in one file: derive from `Transform`, and write `names`, `identity` and `map`. Here is one
 with three numbers, which bends each column of the picture up or down along a parabola:
 
@@ -21,10 +18,10 @@ with three numbers, which bends each column of the picture up or down along a pa
             return torch.stack((x + t_x, y + t_y + bend * x * x), dim=-1)
 
 `TransformationExplorer(Bend())` shows it at once, and so do all figures; `SpatialTransformer`, `warp` and the networks
-take it as `transform=Bend()`. The rest has defaults, and stands in the same file where they do not do: `part_names`,
+take it as `transform=Bend()`. Everything else has a default, which a family may replace in its file: `part_names`,
 `parts_to_theta` and `theta_to_parts` (numbers that people think in), `ranges` (of sliders), `presets`, `keeps`,
 `formula`. A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. A line in
-`FAMILIES` below puts it into the catalogue: every test of all families takes it up, and `python -m stn_course train
+`FAMILIES` below puts it into the catalogue: every test of all families runs on it, and `python -m stn_course train
 rts-mnist/st-cnn-bend` trains it.
 """
 

@@ -1,9 +1,6 @@
 """Affine transforms: any scale, rotation, shear and shift.
 
-    x_s = θ11 x_t + θ12 y_t + θ13
-    y_s = θ21 x_t + θ22 y_t + θ23
-
-The parts of a matrix are found from the right, the side where target coordinates come in:
+Target coordinates enter the product on the right, so read the parts of a matrix from there:
 
     M  =  shift · rotation · scale · shear
 
@@ -15,9 +12,9 @@ Every affine θ has such parts (it is the QR decomposition). All of them say wha
 sampler looks, and the picture does the opposite: a frame turned clockwise shows a picture turned counter-clockwise, a
 smaller frame shows a larger picture.
 
-A turn is one only where a unit along x is as long as a unit along y. In normalised coordinates both span the picture,
-so they are equally long only in a square picture. In a picture of H×W pixels rotation, scale and shear therefore act
-in pixels, between D = diag(W, H, 1) and its inverse:
+In normalised coordinates a unit along x is as long as a unit along y only in a square picture; in any other this turn
+would shear. In a picture of H×W pixels rotation, scale and shear therefore act in pixels, between D = diag(W, H, 1) and
+its inverse:
 
     M  =  shift · D⁻¹ · rotation · scale · shear · D
 
@@ -41,6 +38,8 @@ class Affine(MatrixTransform):
 
         x_s = θ11 x_t + θ12 y_t + θ13
         y_s = θ21 x_t + θ22 y_t + θ23
+
+    Built in: 01, "Six numbers: affine".
 
     Example:
         >>> Affine().identity()
@@ -66,7 +65,7 @@ class Affine(MatrixTransform):
         "flatten to a line": {"scale_y": 0.0},
     }
 
-    def identity(self) -> Tensor:
+    def identity(self) -> Theta:
         return torch.tensor([1.0, 0, 0, 0, 1, 0])
 
     def matrix(self, theta: Theta) -> Tensor:
@@ -88,11 +87,9 @@ class Affine(MatrixTransform):
 
 
 def corner_of_parts(parts: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The upper left 2×2 entries of a matrix, row by row, (B,) each, from rotation, scales and shear: (B, 4).
+    """Make the upper left 2×2 entries of a matrix, row by row, (B,) each, of a picture `ratio` times as high as wide.
 
-    Args:
-        parts: rotation in degrees, scale_x, scale_y, shear.
-        ratio: the picture's height over its width.
+    The parts are rotation in degrees, scale_x, scale_y and shear, (B, 4).
     """
     rotation, scale_x, scale_y, shear = parts.unbind(1)
     cos, sin = torch.cos(torch.deg2rad(rotation)), torch.sin(torch.deg2rad(rotation))
@@ -102,11 +99,7 @@ def corner_of_parts(parts: Tensor, ratio: float) -> tuple[Tensor, Tensor, Tensor
 
 
 def parts_of_corner(corner: Tensor, ratio: float) -> Tensor:
-    """Rotation, scales and shear from the upper left 2×2 entries: (B, 2, 2) → (B, 4), undoing `corner_of_parts`.
-
-    The scale along x is never negative. Where the first column is zero, so that nothing says which way x points, the
-    second column gives the rotation, and the gradient takes the scale along x for a constant.
-    """
+    """Read rotation, scales and shear off the upper left 2×2 entries, (B, 2, 2) → (B, 4); see `algebra.to_parts`."""
     a, b, c, d = corner.flatten(1).unbind(1)
     b, c = b / ratio, c * ratio  # in pixels
     none = torch.finfo(corner.dtype).tiny  # below it there are not enough digits left to tell a direction

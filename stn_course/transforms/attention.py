@@ -1,8 +1,5 @@
 """Attention: a crop of one scale, moved about, never turned.
 
-    x_s = s x_t + t_x
-    y_s = s y_t + t_y
-
 Source: Jaderberg et al., 2015 (arXiv:1506.02025), equation 2.
 """
 
@@ -18,6 +15,8 @@ class Attention(MatrixTransform):
 
         x_s = s x_t + t_x
         y_s = s y_t + t_y
+
+    Built in: 01, "Attention: three numbers".
 
     Example:
         >>> Attention().matrix(torch.tensor([[0.5, 0.25, -0.25]]))
@@ -39,7 +38,7 @@ class Attention(MatrixTransform):
         "upside down": {"scale": -1.0},
     }
 
-    def identity(self) -> Tensor:
+    def identity(self) -> Theta:
         return torch.tensor([1.0, 0, 0])
 
     def matrix(self, theta: Theta) -> Tensor:

@@ -17,24 +17,26 @@ from stn_course.transforms.transform import PullBack, Transform, aligned, target
 
 
 class MatrixTransform(Transform):
-    """θ → matrix → points. A family says how θ fills the matrix: `matrix`, and back: `from_matrix`.
+    """θ → homogeneous matrix (B, 3, 3) → points. A family says how θ fills it: `matrix`, and back: `from_matrix`.
 
-    Convention: matrices are (B, 3, 3), homogeneous, target → source, in normalised coordinates (x, y).
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "One coordinate more".
     """
 
     keeps = ("straight lines", "parallels")
     linear = False
     """Whether every entry of the matrix is a constant plus a weighted sum of the entries of θ."""
     scale = ""
-    """What the source point is multiplied by in the formula: "w", where it is divided."""
+    """The factor of the source point in the formula: "w" if the family divides by it."""
 
     def from_matrix(self, matrix: Tensor) -> Theta:
-        """The θ of homogeneous matrices of this family, undoing `matrix`: (B, 3, 3) → (B, n_params).
+        """Read θ off homogeneous matrices of this family, undoing `matrix`: (B, 3, 3) → (B, n_params).
 
-        What the family has no entry for is not looked at, except the scale of a projective matrix: θ33 is 1.
+        It ignores entries that θ does not have, except the scale of a projective matrix: θ33 is 1.
 
         Raises:
-            ValueError: if a projective matrix has 0 in its last entry: no θ says that.
+            ValueError: if a projective matrix has 0 in its last entry: no θ gives that.
 
         Example:
             >>> from stn_course.transforms import Affine
@@ -44,7 +46,7 @@ class MatrixTransform(Transform):
         raise NotImplementedError
 
     def inverse_has_no_theta(self, matrix: Tensor) -> Tensor:
-        """Whether no θ says the inverse of a matrix, or so nearly that rounding decides: (B, 3, 3) → (B,)."""
+        """Say whether no θ gives the inverse of a matrix, up to rounding: (B, 3, 3) → (B,)."""
         return torch.zeros(matrix.shape[:1], dtype=torch.bool, device=matrix.device)
 
     def map(self, theta: Theta, points: Points) -> Points:
@@ -68,7 +70,7 @@ class MatrixTransform(Transform):
         return self.from_homogeneous(source.permute(0, 2, 3, 1))
 
     def from_homogeneous(self, source: Tensor) -> Points:
-        """Source points (..., 3), as the matrix gives them, to (x, y): (..., 2)."""
+        """Take the (x, y) of source points as the matrix gives them: (..., 3) → (..., 2)."""
         return source[..., :2]  # the third coordinate is 1
 
     def with_pull_back(self, theta: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, PullBack]:
@@ -90,7 +92,7 @@ class MatrixTransform(Transform):
         return xy, pull_back
 
     def formula(self, theta: Sequence[float]) -> str:
-        """The formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M."""
+        """Write the formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M."""
         matrix = self.matrix(torch.tensor([theta], dtype=torch.float64))[0].tolist()
         rows = []
         for i, entries in enumerate(matrix):
@@ -105,7 +107,7 @@ class MatrixTransform(Transform):
 
 @lru_cache(16)
 def _linear(transform: MatrixTransform) -> tuple[np.ndarray, np.ndarray]:
-    """The constant of each entry of the matrix, (9,), and what each entry of θ adds to it, (n_params, 9)."""
+    """Find the constant of each entry of the matrix, (9,), and what each entry of θ adds to it, (n_params, 9)."""
     unit = torch.cat((torch.zeros(1, transform.n_params), torch.eye(transform.n_params))).double()
     matrices = transform.matrix(unit).flatten(1).numpy()
     return matrices[0], matrices[1:] - matrices[0]

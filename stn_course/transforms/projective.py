@@ -1,8 +1,5 @@
 """Projective transforms: what a camera sees of a plane.
 
-    x_s = (θ11 x_t + θ12 y_t + θ13) / w      w = θ31 x_t + θ32 y_t + 1
-    y_s = (θ21 x_t + θ22 y_t + θ23) / w
-
 Its parts are those of an affine matrix (see `affine`), and a perspective before them:
 
                                              ⎡ 1    0   0⎤
@@ -30,9 +27,11 @@ class Projective(MatrixTransform):
         x_s = (θ11 x_t + θ12 y_t + θ13) / w      w = θ31 x_t + θ32 y_t + 1
         y_s = (θ21 x_t + θ22 y_t + θ23) / w
 
-    Where w is 0 lies the horizon, which maps to infinity. So that no output is ever NaN, a |w| below `HORIZON` is
-    replaced by ±`HORIZON` (0 counts as positive), which looks far outside any image; no gradient flows through w
-    there. Beyond the horizon w is negative and the formula holds as it stands: the picture is mirrored.
+    The horizon, where w is 0, maps to infinity. So that no output is ever NaN, `from_homogeneous` replaces a |w| below
+    `HORIZON` by ±`HORIZON` (0 counts as positive), which looks far outside any image; no gradient flows through w
+    there. Beyond the horizon w is negative, and the same formula mirrors the picture.
+
+    Built in: 01, "Eight numbers: projective".
 
     Example:
         >>> theta = Projective().identity()[None] + torch.tensor([[0, 0, 0, 0, 0, 0, 0.5, 0]])
@@ -53,7 +52,7 @@ class Projective(MatrixTransform):
         "look over the horizon": {"perspective_y": 1.5},
     }
 
-    def identity(self) -> Tensor:
+    def identity(self) -> Theta:
         return torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0])
 
     def matrix(self, theta: Theta) -> Tensor:

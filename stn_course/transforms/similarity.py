@@ -1,11 +1,5 @@
 """Similarities: a frame of any size, turned and moved, and never distorted.
 
-    x_s = s (cos φ x_t − sin φ y_t) + t_x
-    y_s = s (sin φ x_t + cos φ y_t) + t_y
-
-That is so where a unit along x is as long as a unit along y: in a square picture. In one of H×W pixels the turn acts
-in pixels, as for `affine`: −sin φ is multiplied by H/W, and sin φ by W/H.
-
 Source: Hartley and Zisserman, "Multiple View Geometry in Computer Vision", section 2.4: isotropic scaling, rotation and
 translation, four degrees of freedom.
 """
@@ -23,14 +17,14 @@ from stn_course.transforms.transform import Range
 class Similarity(MatrixTransform):
     """Four parameters (s, φ, t_x, t_y): one scale, a rotation, two shifts. Angles stay as they are.
 
-    φ is in radians, and turns the frame clockwise as seen on the screen. Between an attention, which never turns, and
-    an affine transform, which also shears, this family holds just the distortions of RTS.
+        x_s = s (cos φ x_t − sin φ y_t) + t_x
+        y_s = s (sin φ x_t + cos φ y_t) + t_y
 
-    Args:
-        size: (H, W) of the picture that is looked at; None means square. Only the ratio of the two counts.
+    φ is in radians, and turns the frame clockwise as seen on the screen. In a picture of H×W pixels the turn acts in
+    pixels, as `affine` explains: −sin φ takes the factor H/W, and sin φ the factor W/H. The family holds just the
+    distortions of RTS: an attention never turns, and an affine transform also shears.
 
-    Raises:
-        ValueError: if size is not (H, W).
+    `size` is (H, W) of the input picture; None means square, and only the ratio counts.
 
     Example:
         >>> quarter_turn = torch.tensor([[0.5, math.pi / 2, 0.25, 0]])
@@ -57,7 +51,7 @@ class Similarity(MatrixTransform):
         height, width = (1, 1) if size is None else check_size(size)
         self.ratio = height / width
 
-    def identity(self) -> Tensor:
+    def identity(self) -> Theta:
         return torch.tensor([1.0, 0, 0, 0])
 
     def matrix(self, theta: Theta) -> Tensor:

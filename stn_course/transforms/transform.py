@@ -1,4 +1,4 @@
-"""What all families share: points of the target, mapped to where they look in the source; and the regular grid.
+"""What all families share: they map points of the target to where these look in the source; and the regular grid.
 
 Source: Jaderberg et al., Spatial Transformer Networks, 2015 (arXiv:1506.02025), section 3.2.
 """
@@ -20,20 +20,14 @@ def regular_grid(
     align_corners: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
-) -> Tensor:
-    """The normalised coordinates of the pixel centres of an image: the regular grid G over the target.
+) -> Points:
+    """Make the regular grid G over the target: the centres of its pixels, (H, W, 2).
 
-    Args:
-        size: (H, W) of the image.
-        align_corners: whether ±1 are the centres of the border pixels (True) or their outer edges (False).
-        dtype: float32 or float64.
-        device: where the grid is made.
+    An axis with a single pixel has its centre at 0, whatever `align_corners` says.
 
-    Returns:
-        (H, W, 2), last axis (x, y). An axis with a single pixel has its centre at 0 either way.
-
-    Raises:
-        ValueError: if size is not two whole numbers of at least 1.
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "The regular grid".
 
     Example:
         >>> regular_grid((1, 4))[0, :, 0]
@@ -49,7 +43,7 @@ def regular_grid(
 def target_coordinates(
     height: int, width: int, align_corners: bool, dtype: torch.dtype, device: torch.device | str | None
 ) -> tuple[Tensor, Tensor]:
-    """The x and the y of the regular grid, (H, W) each, in few steps: each is a kernel that a GPU must be sent."""
+    """Make the x and the y of the regular grid, (H, W) each, in few steps: each is a kernel to launch on a GPU."""
 
     def centres(n: int) -> Tensor:
         if not align_corners:
@@ -64,7 +58,7 @@ def target_coordinates(
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Inside, nothing is computed in a lower precision than it comes in."""
+    """Keep PyTorch from computing in a lower precision than tensors come in."""
     if device.type == "meta":  # nothing is computed at all, and `torch.autocast` refuses it
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -74,7 +68,7 @@ PullBack = Callable[[np.ndarray], np.ndarray]
 
 
 class Range(NamedTuple):
-    """The numbers that a slider goes through: from low to high, in steps."""
+    """The numbers of a slider: from low to high, in steps."""
 
     low: float = -2.0
     high: float = 2.0
@@ -84,14 +78,15 @@ class Range(NamedTuple):
 class Transform:
     """A family of transforms. A subclass must have `names`, `identity` and `map`; it can say more.
 
-    Convention: θ is (B, n_params), float32 or float64; points are (B, ..., 2), last axis (x, y), normalised, x to the
-    right and y downwards; the direction is target → source.
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Families inside one another".
     """
 
     names: tuple[str, ...] = ()
-    """What each entry of θ is called."""
+    """The name of each entry of θ."""
     keeps: tuple[str, ...] = ()
-    """What any θ leaves as it is, in words: of "straight lines", "parallels", "angles", "directions"."""
+    """What no θ of the family changes, of "straight lines", "parallels", "angles", "directions"."""
     presets: Mapping[str, Mapping[str, float]] = {}
     """Named θ to begin from: name → the parts that differ from the identity's."""
     ranges: Mapping[str, Range] = {}
@@ -109,39 +104,25 @@ class Transform:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """What the parts of θ are called, in order; as many as θ has entries. By default they are these entries."""
+        """The names of the parts of θ, in order, as many as θ has entries; by default the entries are the parts."""
         return self.names
 
-    def identity(self) -> Tensor:
-        """The θ that changes nothing, shape (n_params,)."""
+    def identity(self) -> Theta:
+        """Return the θ that changes nothing, (n_params,)."""
         raise NotImplementedError
 
     def map(self, theta: Theta, points: Points) -> Points:
-        """Where points of the target look in the source: (B, n_params), (B, ..., 2) → (B, ..., 2)."""
+        """Map points of the target to where they look in the source: (B, n_params), (B, ..., 2) → (B, ..., 2)."""
         raise NotImplementedError
 
     def matrix(self, theta: Theta) -> Tensor:
-        """The homogeneous matrices of θ, target → source: (B, n_params) → (B, 3, 3).
-
-        Raises:
-            TypeError: if this is no family of matrices.
-        """
+        """Make the homogeneous matrices of θ, (B, n_params) → (B, 3, 3); a TypeError if the family has none."""
         raise TypeError(f"expected a family of matrices, such as Affine(), got {self}: no matrix says what it does")
 
     def grid(self, theta: Theta, size: Size, align_corners: bool = False) -> Grid:
-        """The sampling grid T_θ(G): where in the source each target pixel looks.
+        """Make the sampling grid T_θ(G), of θ's dtype: where in the source each target pixel looks.
 
-        Args:
-            theta: (B, n_params), float32 or float64.
-            size: (H, W) of the target, which need not be the size of the source.
-            align_corners: what ±1 means; the sampler must be told the same.
-
-        Returns:
-            (B, H, W, 2), last axis (x, y), normalised source coordinates, of θ's dtype.
-
-        Raises:
-            TypeError: if θ is not a float32 or float64 tensor.
-            ValueError: if θ is not (B, n_params) or size is not (H, W).
+        `size` is the target's, which may differ from the source's. Give the sampler the same `align_corners`.
         """
         self.check_theta(theta)
         regular = regular_grid(size, align_corners, theta.dtype, theta.device)
@@ -149,16 +130,12 @@ class Transform:
             return self.map(theta, regular.expand(theta.shape[0], -1, -1, -1))
 
     def homogeneous(self, theta: Theta, points: Points) -> Tensor:
-        """`map` before the division by w: (B, n_params), (B, ..., 2) → (B, ..., 3), last axis (x, y, w)."""
+        """Map points without the division by w: (B, n_params), (B, ..., 2) → (B, ..., 3), last axis (x, y, w)."""
         source = self.map(theta, points)
         return torch.cat((source, torch.ones_like(source[..., :1])), dim=-1)
 
     def entries(self, theta: Theta, points: Points) -> tuple[Tensor, ...]:
-        """Each entry of θ, shaped to be reckoned with the x and the y of points (B, ..., 2).
-
-        Raises:
-            TypeError, ValueError: if θ or points do not fit the family or each other.
-        """
+        """Split θ into its entries, in a shape to compute with the x and the y of points (B, ..., 2)."""
         self.check_theta(theta)
         if not isinstance(points, Tensor) or points.ndim < 2 or points.shape[-1] != 2:
             raise ValueError(f"expected points of shape (B, ..., 2), got {describe(points)}")
@@ -190,15 +167,15 @@ class Transform:
         return source.detach().numpy(), pull_back
 
     def parts_to_theta(self, parts: Tensor, ratio: float) -> Theta:
-        """θ from its parts, (B, n_params) each, in a picture whose height is `ratio` times its width."""
+        """Make θ from its parts, (B, n_params) each, in a picture whose height is `ratio` times its width."""
         return parts.clone()
 
     def theta_to_parts(self, theta: Theta, ratio: float) -> Tensor:
-        """The parts of θ, undoing `parts_to_theta`: (B, n_params) → (B, n_params)."""
+        """Read the parts of θ, undoing `parts_to_theta`: (B, n_params) → (B, n_params)."""
         return theta.clone()
 
     def formula(self, theta: Sequence[float]) -> str:
-        """θ to be read: one line for each number, or what the family is better known by."""
+        """Write θ for people: one line for each number, or the formula that they know the family by."""
         longest = max(map(len, self.names))
         return "\n".join(f"{name:<{longest}} = {aligned(number)}" for name, number in zip(self.names, theta))
 
@@ -213,7 +190,7 @@ class Transform:
 
 
 def aligned(number: float) -> str:
-    """A number with three decimals, nine places wide, with a real minus.
+    """Write a number with three decimals, nine places wide, with a real minus.
 
     Example:
         >>> aligned(-0.25)
