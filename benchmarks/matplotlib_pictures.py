@@ -26,12 +26,12 @@ def one_colour(explorer, name: str, value: float) -> None:
 
 
 def epochs(explorer, name: str, value: float) -> None:
-    theta = explorer.scene.thetas[value]
-    seen = warp(explorer.scene.images, theta, explorer.scene.transform)
+    theta = explorer.scene.looks[0][value]
+    seen = warp(explorer.scene.images, theta, explorer.scene.transforms[0])
     _, axes = plt.subplots(2, len(seen), figsize=(12, 2.5))
     for i, (above, below) in enumerate(axes.T):
         above.imshow(explorer.scene.images[i, 0], extent=IMAGE_EXTENT, **GREY)
-        above.plot(*target_border(theta[i], explorer.scene.transform).T, color=SOURCE)
+        above.plot(*target_border(theta[i], explorer.scene.transforms[0]).T, color=SOURCE)
         below.imshow(seen[i, 0], extent=IMAGE_EXTENT, **GREY)
         for axis in (above, below):
             axis.set(xlim=(-1, 1), ylim=(1, -1), xticks=[], yticks=[])

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from several_looks import OneAfterAnother, SideBySide
 from strategies import uniform
 from torch import nn
 
@@ -23,10 +24,9 @@ from stn_course.models import (
     STNetwork,
     TutorialCNN,
     TutorialSTN,
-    look,
 )
 from stn_course.models.residual import Residual
-from stn_course.spatial_transformer import SpatialTransformer, ThetaHead, theta_head
+from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
 from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
@@ -182,43 +182,6 @@ def test_a_network_says_where_it_looks(network):
     assert torch.equal(only.theta, model.spatial_transformer.theta(x))
     assert torch.equal(only.warped, model.spatial_transformer(x))
     assert torch.equal(model(x), model.classifier(only.warped))
-
-
-def small_layer(size, transform=Affine(), output_size=(6, 6)):
-    localisation = nn.Sequential(nn.Flatten(), theta_head(size, transform))
-    nn.init.normal_(localisation[-1].weight, std=0.05)
-    return SpatialTransformer(localisation, transform, output_size)
-
-
-class SideBySide(STNetwork):
-    """Two looks at the same image, told apart by the classifier."""
-
-    def __init__(self):
-        super().__init__()
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(2 * 36, 10))
-        self.layers = nn.ModuleList([small_layer(64), small_layer(64, Attention())])
-
-    def looks(self, x):
-        return [look(layer, x) for layer in self.layers]
-
-    def forward(self, x):
-        return self.classifier(torch.cat([one.warped for one in self.looks(x)], dim=1))
-
-
-class OneAfterAnother(STNetwork):
-    """A look at the image, and one at the features of what was seen."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.features, self.second = small_layer(64), nn.Conv2d(1, 4, 3), small_layer(64)
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(4 * 36, 10))
-
-    def looks(self, x):
-        first = look(self.first, x)
-        return [first, look(self.second, self.features(first.warped))]
-
-    def forward(self, x):
-        return self.classifier(self.looks(x)[-1].warped)
 
 
 @pytest.mark.parametrize("kind", [SideBySide, OneAfterAnother])

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from elsewhere import elsewhere
+from several_looks import Again, OneAfterAnother, SideBySide
 
 from stn_course import palette, plots
 from stn_course.algebra import from_parts, target_border
 from stn_course.data import Normalise, load_mnist
 from stn_course.distortions import RTS
-from stn_course.models import STCNN
+from stn_course.models import STCNN, STClassifier
 from stn_course.sampling import to_pixels
 from stn_course.spatial_transformer import SpatialTransformer, warp
 from stn_course.transforms import FAMILIES, Affine, Projective
@@ -77,6 +78,33 @@ def test_learned_transformations_draws_the_border_the_network_uses(digits):
     seen = warp(images, THETA.expand(len(images), 6))[0, 0].clamp(0, 1)
     torch.testing.assert_close(torch.tensor(third_row), seen, atol=1e-5, rtol=0)
     assert "it says" in figure.alt
+
+
+LOOKS, SEES, SAYS = "where it\nlooks", "what it\nsees", "what it\nsays"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "borders"),
+    [
+        (SideBySide, ["input", LOOKS, SEES, SEES, SAYS], [0, 2, 0, 0, 0]),
+        (OneAfterAnother, ["input", LOOKS, SEES, LOOKS, SEES, SAYS], [0, 1, 0, 1, 0, 0]),
+        (Again, ["input", LOOKS, SEES, LOOKS, SEES, SAYS], [0, 1, 0, 1, 0, 0]),
+    ],
+)
+def test_learned_transformations_draws_every_look(kind, rows, borders):
+    torch.manual_seed(0)
+    model, images = kind().eval(), torch.rand(3, 1, 8, 8)
+    for parameter in model.localisation_parameters():
+        parameter.data.add_(0.05)
+    figure = plots.learned_transformations(model, images, torch.arange(3))
+    assert [axis.texts[0].get_text() for axis in figure.axes[::3]][:-1] == rows[:-1]
+    assert [len(axis.lines) // 2 for axis in figure.axes[::3]] == borders  # a border is a line and a dot
+    first, *others = model.looks(images)
+    drawn_at = figure.axes[3].lines[0].get_xydata()
+    torch.testing.assert_close(torch.tensor(drawn_at).float(), target_border(first.theta[0]))
+    if kind is Again:
+        shown = torch.tensor(figure.axes[12].images[0].get_array().data)
+        torch.testing.assert_close(shown, others[0].warped[0, 0].clamp(0, 1), atol=1e-6, rtol=0)
 
 
 def test_learned_transformations_normalises_for_the_network_and_undoes_it_for_the_reader(digits):
@@ -158,7 +186,7 @@ def test_images_in_rows_keep_their_proportions_and_fill_their_place(size):
 
 @pytest.mark.parametrize("size", OBLONG, ids=str)
 def test_the_rows_of_learned_transformations_keep_their_proportions(size):
-    model = OneLook(from_parts(torch.tensor([[30.0, 0.6, 0.6, 0, 0.1, 0]]), size=size)[0], (30, 20))
+    model = one_look(from_parts(torch.tensor([[30.0, 0.6, 0.6, 0, 0.1, 0]]), size=size)[0], (30, 20))
     figure = plots.learned_transformations(model, torch.rand(3, 1, *size), torch.arange(3))
     assert all(has_square_pixels(axis, size) for axis in figure.axes[:6])
     assert all(has_square_pixels(axis, (30, 20)) for axis in figure.axes[6:9])
@@ -168,13 +196,10 @@ def test_the_rows_of_learned_transformations_keep_their_proportions(size):
     assert right @ down == pytest.approx(0, abs=0.01 * np.hypot(*right) * np.hypot(*down))
 
 
-class OneLook(torch.nn.Module):
+def one_look(theta, output_size) -> STClassifier:
     """A network that always looks at the same place."""
-
-    def __init__(self, theta, output_size):
-        super().__init__()
-        self.spatial_transformer = SpatialTransformer(Always(theta), output_size=output_size)
-        self.classifier = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10))
+    layer = SpatialTransformer(Always(theta), output_size=output_size)
+    return STClassifier(layer, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10)))
 
 
 class Always(torch.nn.Module):

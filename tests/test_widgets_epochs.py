@@ -13,7 +13,7 @@ from stn_course.data import load_cifar10
 from stn_course.drawing.epochs import GAP, TILE
 from stn_course.experiments import ten_digits
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Projective
+from stn_course.transforms import Affine, Attention, Projective
 from stn_course.widgets import EpochSlider
 
 
@@ -30,7 +30,7 @@ def picture(slider) -> Image.Image:
 def test_every_epoch_shows_what_the_network_saw_after_it(slider):
     for epoch in range(5):
         slider.epoch.value = epoch
-        seen = warp(slider.scene.images, slider.scene.thetas[epoch])
+        seen = warp(slider.scene.images, slider.scene.looks[0][epoch])
         shown = np.asarray(picture(slider))
         for i in (0, 9):
             tile = shown[2 + TILE + GAP :, 84 + i * (TILE + GAP) :][:TILE, :TILE, 0]
@@ -57,7 +57,9 @@ def test_an_untrained_network_may_look_elsewhere_and_see_the_edge_go_on():
     thetas = Affine().identity().expand(2, 10, 6)
     closer, aside = torch.tensor([0.5, 0, 0, 0, 0.5, 0]), torch.tensor([1.0, 0, 1.5, 0, 1, 0])
     slider = EpochSlider(1 - ten_digits(), thetas, padding_mode="border", start=closer)
-    assert torch.equal(slider.scene.thetas[0], closer.expand(10, 6)) and torch.equal(slider.scene.thetas[1:], thetas)
+    assert torch.equal(slider.scene.looks[0][0], closer.expand(10, 6)) and torch.equal(
+        slider.scene.looks[0][1:], thetas
+    )
     white = 1 - ten_digits()
     beyond = EpochSlider(white, thetas, padding_mode="border", start=aside).compose(0).getpixel((84 + 90, 200))
     zeros = EpochSlider(white, thetas, start=aside).compose(0).getpixel((84 + 90, 200))
@@ -81,7 +83,7 @@ def test_it_starts_with_the_untrained_network_and_reset_goes_back_there(slider):
 
 def test_epoch_zero_sees_the_input_itself(slider):
     torch.testing.assert_close(
-        warp(slider.scene.images, slider.scene.thetas[0]), slider.scene.images, atol=1e-5, rtol=0
+        warp(slider.scene.images, slider.scene.looks[0][0]), slider.scene.images, atol=1e-5, rtol=0
     )
 
 
@@ -118,7 +120,9 @@ def test_oblong_images_keep_their_proportions_and_a_turned_border_its_right_angl
 
 def test_thetas_of_any_device_that_require_gradients_are_taken(slider):
     there = EpochSlider(
-        elsewhere(slider.scene.images), elsewhere(slider.scene.thetas[1:]), start=elsewhere(slider.scene.thetas[0, 0])
+        elsewhere(slider.scene.images),
+        elsewhere(slider.scene.looks[0][1:]),
+        start=elsewhere(slider.scene.looks[0][0, 0]),
     )
     assert there.compose(2).tobytes() == slider.compose(2).tobytes()
 
@@ -137,3 +141,53 @@ def test_a_projective_transform_is_drawn_too():
 def test_thetas_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(epochs, 10, 6\), got \(2, 9, 6\)"):
         EpochSlider(ten_digits(), torch.zeros(2, 9, 6))
+
+
+# Several looks
+
+
+@pytest.fixture
+def two():
+    """θ of two looks over three epochs at four images, and their families."""
+    generator = torch.Generator().manual_seed(1)
+    families = [Affine(), Attention()]
+    return families, [
+        each.identity() + 0.2 * torch.randn(3, 4, each.n_params, generator=generator) for each in families
+    ]
+
+
+def row(picture, number: int) -> np.ndarray:
+    """One row of tiles, without frames; it has the height of all."""
+    return np.asarray(picture)[2 + number * (TILE + GAP) :, 84:][:TILE]
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_several_looks_are_shown_with_what_each_saw(two, chained):
+    families, thetas = two
+    images = ten_digits()[:4]
+    slider = EpochSlider(images, thetas, families, chained=chained)
+    slider.epoch.value = 2
+    first = warp(images, thetas[0][1], families[0])
+    second = warp(first if chained else images, thetas[1][1], families[1])
+    alone = [EpochSlider(images, one, family) for one, family in zip(thetas, families)]
+    if not chained:
+        assert np.array_equal(row(picture(slider), 1), row(alone[0].compose(2), 1))
+        assert np.array_equal(row(picture(slider), 2), row(alone[1].compose(2), 1))
+    for i in range(4):
+        tile = row(picture(slider), 2)[:, i * (TILE + GAP) :][:, :TILE, 0]
+        expected = Image.fromarray((second[i, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+        expected = np.asarray(expected.resize((TILE, TILE), Image.Resampling.NEAREST))
+        assert np.array_equal(tile[1:-1, 1:-1], expected[1:-1, 1:-1])
+    red = [(row(picture(slider), n)[3:-3, 3 : TILE - 3, 0].astype(int) > 190).sum() for n in (0, 1)]
+    assert red[0] > 0 and np.array_equal(np.asarray(picture(slider)), np.asarray(slider.compose(2)))
+
+
+def test_looks_that_do_not_fit_each_other_are_refused(two):
+    families, thetas = two
+    images = ten_digits()[:4]
+    with pytest.raises(ValueError, match="as many looks, got 2, 1 and 2"):
+        EpochSlider(images, thetas, families[:1])
+    with pytest.raises(ValueError, match=r"as many epochs for each look, got \[3, 2\]"):
+        EpochSlider(images, [thetas[0], thetas[1][:2]], families)
+    with pytest.raises(ValueError, match=r"thetas of shape \(epochs, 4, 3\), got \(3, 4, 6\)"):
+        EpochSlider(images, [thetas[0], thetas[0]], families)

@@ -23,23 +23,26 @@ class EpochScene(Scene):
     def __init__(
         self,
         images: Images,
-        thetas: Tensor,
-        transform: Transform = Affine(),
+        thetas: Tensor | Sequence[Tensor],
+        transform: Transform | Sequence[Transform] = Affine(),
         output_size: Size | None = None,
         padding_mode: str = "zeros",
-        start: Tensor | None = None,
+        start: Tensor | Sequence[Tensor] | None = None,
+        chained: bool = False,
     ):
-        thetas = torch.as_tensor(thetas, dtype=torch.float32).detach().cpu()
-        if thetas.ndim != 3 or thetas.shape[1:] != (len(images), transform.n_params):
+        several = list(thetas) if isinstance(thetas, list | tuple) else [thetas]
+        transforms = list(transform) if isinstance(transform, list | tuple) else [transform] * len(several)
+        starts = list(start) if isinstance(start, list | tuple) else [start] * len(several)
+        if not several or not len(several) == len(transforms) == len(starts):
             raise ValueError(
-                f"expected thetas of shape (epochs, {len(images)}, {transform.n_params}), got {tuple(thetas.shape)}"
+                f"expected thetas, transform and start for as many looks, got {len(several)}, {len(transforms)} and "
+                f"{len(starts)}"
             )
-        first = transform.identity() if start is None else torch.as_tensor(start, dtype=torch.float32).detach().cpu()
-        if first.shape != (transform.n_params,):
-            raise ValueError(f"expected start as one θ of shape ({transform.n_params},), got {tuple(first.shape)}")
-        self.images, self.transform = images.detach().cpu(), transform
+        self.images, self.transforms, self.chained = images.detach().cpu(), transforms, chained
         self.output_size, self.padding_mode = output_size, padding_mode
-        self.thetas = torch.cat((first.expand(1, len(images), -1), thetas))  # (1 + epochs, N, n_params)
+        self.looks = [_with_start(*look, len(images)) for look in zip(several, transforms, starts)]
+        if len(set(map(len, self.looks))) > 1:
+            raise ValueError(f"expected as many epochs for each look, got {[len(look) - 1 for look in self.looks]}")
         self.start = {"epoch": 0}
 
     @property
@@ -47,27 +50,46 @@ class EpochScene(Scene):
         """Of a picture, in pixels."""
         return MARGIN + len(self.images) * (TILE + GAP)
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs there are, the untrained network aside."""
+        return len(self.looks[0]) - 1
+
     def compose(self, epoch: int) -> Image.Image:
         """The picture after an epoch: inputs with the border above, what the network saw below."""
-        if not 0 <= epoch < len(self.thetas):
-            raise ValueError(f"expected epoch from 0 to {len(self.thetas) - 1}, got {epoch}")
-        theta = self.thetas[epoch]
-        seen = warp(self.images, theta, self.transform, self.output_size, self.padding_mode)
-        looks = [_with_border(image, one, self.transform) for image, one in zip(self.images, theta)]
-        sees = [_enlarged(image) for image in seen]
-        height = sum(row[0].height + GAP for row in (looks, sees)) + LABEL
+        if not 0 <= epoch <= self.epochs:
+            raise ValueError(f"expected epoch from 0 to {self.epochs}, got {epoch}")
+        rows = self._rows(epoch)
+        height = sum(tiles[0].height + GAP for _, tiles, _ in rows) + LABEL
         picture = Image.new("RGB", (self.width, height), PAPER)
         draw, top = ImageDraw.Draw(picture), 0
-        for text, row, colour in (("looks", looks, SOURCE), ("sees", sees, TARGET)):
-            width, height = row[0].size
+        for text, tiles, colour in rows:
+            width, height = tiles[0].size
             draw.text((4, top + height // 2 - 8), text, fill=INK, font=font(14))
-            for i, tile in enumerate(row):
+            for i, tile in enumerate(tiles):
                 left = MARGIN + i * (TILE + GAP) + (TILE - width) // 2
                 picture.paste(tile, (left, top + 2))
                 draw.rectangle((left - 1, top + 1, left + width, top + 2 + height), outline=colour)
             top += height + GAP
         draw.text((4, top), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
         return picture
+
+    def _rows(self, epoch: int) -> list[tuple[str, list[Image.Image], str]]:
+        """Label, tiles and colour of each row: the images with borders, then what each look saw."""
+        thetas = [look[epoch] for look in self.looks]
+        sources, given = [self.images], self.images
+        for theta, transform in zip(thetas, self.transforms):
+            seen = warp(given, theta, transform, self.output_size, self.padding_mode)
+            sources.append(seen)
+            given = seen if self.chained else self.images
+        rows = []
+        for i, source in enumerate(sources):
+            here = [i] if self.chained else range(len(thetas)) if i == 0 else []  # which looks look at this row
+            looks = [(thetas[look], self.transforms[look]) for look in here if look < len(thetas)]
+            tiles = [_bordered(image, [(one[n], kind) for one, kind in looks]) for n, image in enumerate(source)]
+            number = f" {i}" if len(thetas) > 1 else ""
+            rows.append((f"sees{number}", tiles, TARGET) if i else ("looks", tiles, SOURCE))
+        return rows
 
     def in_words(self, states: Sequence[Mapping]) -> str:
         epochs = ", ".join(str(state["epoch"]) for state in states)
@@ -83,11 +105,25 @@ def _enlarged(image: Tensor) -> Image.Image:
     return to_picture(image).resize((width, height), Image.Resampling.NEAREST)
 
 
-def _with_border(image: Tensor, theta: Theta, transform: Transform) -> Image.Image:
+def _bordered(image: Tensor, looks: Sequence[tuple[Theta, Transform]]) -> Image.Image:
     tile = _enlarged(image)
-    border = (target_border(theta, transform) + 1) * torch.tensor(tile.size) / 2  # ±1 are the outer edges
     draw = ImageDraw.Draw(tile)
-    draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
-    x, y = border[0].tolist()
-    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=SOURCE)
+    for theta, transform in looks:
+        border = (target_border(theta, transform) + 1) * torch.tensor(tile.size) / 2  # ±1 are the outer edges
+        draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
+        x, y = border[0].tolist()
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=SOURCE)
     return tile
+
+
+def _with_start(thetas: Tensor, transform: Transform, start: Tensor | None, images: int) -> Tensor:
+    """The θ of one look, that of the untrained network in front: (1 + epochs, N, n_params)."""
+    thetas = torch.as_tensor(thetas, dtype=torch.float32).detach().cpu()
+    if thetas.ndim != 3 or thetas.shape[1:] != (images, transform.n_params):
+        raise ValueError(
+            f"expected thetas of shape (epochs, {images}, {transform.n_params}), got {tuple(thetas.shape)}"
+        )
+    first = transform.identity() if start is None else torch.as_tensor(start, dtype=torch.float32).detach().cpu()
+    if first.shape != (transform.n_params,):
+        raise ValueError(f"expected start as one θ of shape ({transform.n_params},), got {tuple(first.shape)}")
+    return torch.cat((first.expand(1, images, -1), thetas))

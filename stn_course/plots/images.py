@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from matplotlib.axes import Axes
@@ -222,50 +223,76 @@ def learned_transformations(
     classes: Sequence[str] | None = None,
     alt: str | None = None,
 ) -> Figure:
-    """Four rows joined by arrows: input, the border where the network looks, what it sees, what it says.
+    """Rows joined by arrows: input, the border where the network looks, what it sees, what it says.
+
+    A network that looks several times at its input has all borders in one row, and a row of what it sees for each; one
+    that looks again at what it saw has a row for each. Of features the mean of all channels is drawn.
 
     Args:
-        model: a network with `.spatial_transformer` and `.classifier`, in evaluation mode.
+        model: an `STNetwork` that classifies, in evaluation mode.
         images: (N, C, H, W), float in [0, 1]; about five.
         labels: (N,), the right answers.
         normalise: what is done to images before the network gets them; it is undone before they are drawn.
         classes: what each label stands for; the numbers themselves if None.
         alt: what the figure shows, in words.
     """
-    layer = model.spatial_transformer
     inputs = images if normalise is None else normalise(images)
-    theta = layer.theta(inputs)
-    seen = layer.warp(inputs, theta)
-    answers = model.classifier(seen).softmax(1)
-    if normalise is not None:
-        seen = normalise.undo(seen)
+    answers = model(inputs).softmax(1)
     names = classes or [str(label) for label in range(answers.shape[1])]
     said, truth = [names[label] for label in answers.argmax(1).tolist()], [names[label] for label in labels.tolist()]
     words = f"it says {', '.join(said)}; right is {', '.join(truth)}"
     verdicts = [name if name == right else f"{name},\nbut it is {right}" for name, right in zip(said, truth)]
-    looks = [(one, layer.transform) for one in theta]
     alt = alt or f"{len(images)} inputs, where the network looks in them, what it sees; {words}"
-    return _four_rows(images, looks, seen, list(zip(verdicts, answers.amax(1).tolist())), alt)
+    rows = _rows_of_looks(model.looks(inputs), images, inputs, normalise)
+    return _draw_rows(rows, list(zip(verdicts, answers.amax(1).tolist())), alt)
 
 
-def _four_rows(images: Tensor, looks: list, seen: Tensor, verdicts: list[tuple[str, float]], alt: str) -> Figure:
-    n, shape = len(images), height_to_width(images)
-    heights = [shape, shape, height_to_width(seen)]
+class _Row(NamedTuple):
+    """Pictures side by side, and the borders of some looks on them."""
+
+    label: str
+    pictures: Tensor
+    looks: list
+    colour: str
+
+
+def _rows_of_looks(looks: list, images: Tensor, inputs: Tensor, normalise: Normalise | None) -> list[_Row]:
+    def visible(pixels: Tensor) -> Tensor:
+        if pixels.shape[1] in (1, 3):
+            return pixels if normalise is None else normalise.undo(pixels)
+        mean = pixels.mean(1, keepdim=True)
+        return (mean - mean.amin()) / (mean.amax() - mean.amin()).clamp(min=1e-12)
+
+    rows, given = [_Row("input", images, [], SOURCE)], None
+    for look in looks:
+        if given is None or not torch.equal(look.images, given):  # the first, or at another picture
+            shown = images if torch.equal(look.images, inputs) else visible(look.images)
+            rows.append(_Row("where it\nlooks", shown, [], SOURCE))
+            given, above = look.images, rows[-1].looks
+        above.append(look)
+        rows.append(_Row("what it\nsees", visible(look.warped), [], TARGET))
+    return rows
+
+
+def _draw_rows(rows: list[_Row], verdicts: list[tuple[str, float]], alt: str) -> Figure:
+    n, heights = len(verdicts), [height_to_width(row.pictures) for row in rows]
     figure = Figure(alt, 1.45 * n + 1.1, 5.6 + 1.5 * (sum(heights) - 3))
-    axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [*heights, 0.45]})
+    axes = figure.subplots(len(rows) + 1, n, squeeze=False, gridspec_kw={"height_ratios": [*heights, 0.45]})
     for i, column in enumerate(axes.T):
-        for axis, image, colour in zip(column, (images[i], images[i], seen[i]), (SOURCE, SOURCE, TARGET)):
-            show_image(axis, image)
-            axis.spines[:].set(visible=True, color=colour, linewidth=1.2)
-        draw_border(column[1], *looks[i])
-        column[3].set_axis_off()
+        for axis, row in zip(column, rows):
+            show_image(axis, row.pictures[i])
+            axis.spines[:].set(visible=True, color=row.colour, linewidth=1.2)
+            for look in row.looks:
+                draw_border(axis, look.theta[i], look.layer.transform)
+        last = column[-1]
+        last.set_axis_off()
         verdict, certainty = verdicts[i]
         size = 18 if len(verdict) == 1 else 11
-        column[3].text(0.5, 0.55, verdict, ha="center", va="center", fontsize=size, weight="bold")
-        column[3].text(0.5, 0.0, f"{certainty:.1%}", ha="center", va="center")
+        last.text(0.5, 0.55, verdict, ha="center", va="center", fontsize=size, weight="bold")
+        last.text(0.5, 0.0, f"{certainty:.1%}", ha="center", va="center")
         for above, below in pairwise(column):
-            _join(figure, above, below, top=0.95 if below is column[3] else 1.02)
-    for axis, text in zip(axes[:, 0], ("input", "where it\nlooks", "what it\nsees", "what it\nsays")):
+            _join(figure, above, below, top=0.95 if below is last else 1.02)
+    for axis, text in zip(axes[:, 0], (*(row.label for row in rows), "what it\nsays")):
         axis.text(-0.12, 0.5, text, ha="right", va="center", transform=axis.transAxes)
     return figure
 

@@ -1,5 +1,7 @@
 """Some images being straightened, epoch by epoch: a slider over a training run."""
 
+from collections.abc import Sequence
+
 import ipywidgets
 from torch import Tensor
 
@@ -17,14 +19,16 @@ class EpochSlider(Explorer):
 
     Args:
         images: (N, C, H, W) with C 1 or 3, float in [0, 1]; ten is a good number.
-        thetas: for each epoch from 1 on the θ of each image: (epochs, N, n_params).
-        transform: the family θ belongs to.
+        thetas: for each epoch from 1 on the θ of each image, (epochs, N, n_params); of several looks, a list of these.
+        transform: the family θ belongs to; a list, if the looks are of several families.
         output_size: (H', W') of what the network saw; the size of the images if None.
         padding_mode: what it saw beyond the edge, as for `warp`.
-        start: θ of the untrained network, (n_params,); the identity if None.
+        start: θ of the untrained network, (n_params,), or a list; the identity if None.
+        chained: whether each look is given what the one before saw; else all look at the images.
 
     Raises:
-        ValueError: if thetas does not have one θ for each image in each epoch, or start another length than a θ.
+        ValueError: if thetas does not have one θ for each image in each epoch, start another length than a θ, or the
+            looks are not as many, or have not as many epochs, everywhere.
 
     Example:
         >>> import torch
@@ -39,18 +43,19 @@ class EpochSlider(Explorer):
     def __init__(
         self,
         images: Images,
-        thetas: Tensor,
-        transform: Transform = Affine(),
+        thetas: Tensor | Sequence[Tensor],
+        transform: Transform | Sequence[Transform] = Affine(),
         output_size: Size | None = None,
         padding_mode: str = "zeros",
-        start: Tensor | None = None,
+        start: Tensor | Sequence[Tensor] | None = None,
+        chained: bool = False,
     ):
-        scene = EpochScene(images, thetas, transform, output_size, padding_mode, start)
+        scene = EpochScene(images, thetas, transform, output_size, padding_mode, start, chained)
         super().__init__(scene, scene.width)
         self.epoch = ipywidgets.IntSlider(
             0,
             0,
-            len(scene.thetas) - 1,
+            scene.epochs,
             description="epoch",
             continuous_update=True,
             layout=ipywidgets.Layout(width="420px"),
