@@ -26,7 +26,6 @@ BUILT_NOWHERE = {
     "checks.describe",
     "checks.lookup",
     "transforms.Range",
-    "transforms.Similarity",
     "transforms.without_autocast",
     "algebra.presets",
     "sampling.check_sampling",

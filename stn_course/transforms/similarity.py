@@ -26,6 +26,8 @@ class Similarity(MatrixTransform):
 
     `size` is (H, W) of the input picture; None means square, and only the ratio counts.
 
+    Built in: 01, "Families inside one another".
+
     Example:
         >>> quarter_turn = torch.tensor([[0.5, math.pi / 2, 0.25, 0]])
         >>> Similarity().matrix(quarter_turn).round(decimals=3) + 0.0
