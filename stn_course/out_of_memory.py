@@ -80,7 +80,7 @@ class SplitOnOutOfMemory:
                         f"would see other batches, which is another training. {ADVICE}"
                     )
                     raise
-            self.chunks *= 2  # here, because what the error still refers to is not freed before it is gone
+            self.chunks *= 2  # out here: as long as the error lives, it keeps the memory it refers to
             torch.cuda.empty_cache()
             tqdm.write(
                 f"{len(images)} images at once do not fit into the GPU's memory: "

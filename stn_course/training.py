@@ -32,7 +32,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → (B,)
 
 @dataclass
 class History:
-    """One row an epoch: "epoch", "loss", "accuracy" (of training), "seconds", and the columns that `fit` adds on demand.
+    """One row an epoch: "epoch", "loss", "accuracy" (of training), "seconds", and columns that `fit` adds on demand.
 
     `stopped` says in words why training ended early, None if it did not; `by_hand` whether it was Ctrl-C.
     """
@@ -210,7 +210,7 @@ class _Step:
     def gradient(self, chunks: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean loss and outputs (B, ...) of a batch, taken in chunks; leave the gradient in the model."""
         self.optimizer.zero_grad()
-        self.model.zero_grad()  # what the optimiser does not hold would be added up, and be part of the norm
+        self.model.zero_grad()  # gradients that the optimiser does not hold would add up, and count in the norm
         mean, outputs = 0.0, []
         for some, their_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
             with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):

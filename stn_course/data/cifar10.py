@@ -36,7 +36,7 @@ def load_cifar10(split: str, root: str | os.PathLike | None = None, offline: boo
 
 
 def _read(contents: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Unpickle the files of a split, which are known to be the originals by their checksums."""
+    """Unpickle the files of a split, whose checksums have shown that they are the originals."""
     batches = [pickle.loads(content, encoding="latin1") for content in contents]
     images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
     return images.transpose(0, 2, 3, 1), np.concatenate([batch["labels"] for batch in batches])

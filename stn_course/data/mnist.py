@@ -24,7 +24,7 @@ def load_mnist(split: str, root: str | os.PathLike | None = None, offline: bool 
         split: "train" or "test".
         root: the data folder; `data_folder()` if None.
         offline: True takes the package's own digits without looking anywhere else. None takes them only if there are no
-            others, and after a failed download tries no other for five minutes. False never takes them, and raises.
+            others, and after a failed download tries none for five minutes. False never takes them, and raises.
 
     Returns:
         images uint8 (N, 1, 28, 28), 0 is background and 255 is ink; labels int64 (N,).

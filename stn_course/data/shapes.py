@@ -82,7 +82,7 @@ def load_shapes(split: str) -> ImageData:
 def _draw(outlines: tuple[Outline, ...], random: np.random.Generator) -> np.ndarray:
     """Draw one image, uint8 (32, 32, 3): a shape on two colours that run into one another, and a little noise."""
     ink = random.integers(0, 256, 3)
-    while True:  # until the shape can be told from both
+    while True:  # until the shape stands out from both
         ends = random.integers(0, 256, (2, 3))
         if np.abs(ends - ink).max(1).min() > 90:
             break

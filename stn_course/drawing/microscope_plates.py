@@ -104,7 +104,7 @@ class Map:
 
 
 def patch(pixels: Tensor, chosen: bool) -> Image.Image:
-    """Draw an output patch (1, h, w) with the point in its middle; the frame of the chosen kernel's is thicker."""
+    """Draw an output patch (1, h, w) with the point in its middle; the chosen kernel's has a thicker frame."""
     picture = to_picture(pixels).resize((PATCH, PATCH), Image.Resampling.NEAREST)
     ImageDraw.Draw(picture).rectangle((0, 0, PATCH - 1, PATCH - 1), outline=TARGET, width=4 if chosen else 1)
     for colour, radius in ((PAPER, 6), (SOURCE, 4.5)):

@@ -71,7 +71,7 @@ def test_card() -> Tensor:
     return _to_tensor(card)
 
 
-test_card.__test__ = False  # its name is what a test card is called; pytest is not to run it
+test_card.__test__ = False  # pytest would take it for a test, by its name
 
 
 def uploaded_file(value: Mapping | Sequence) -> tuple[str, bytes]:

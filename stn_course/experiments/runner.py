@@ -122,7 +122,7 @@ def run(
                 print("The same call goes on from the last finished epoch.")
             return Result(model.cpu(), history, None, folder)
         weights = _rounded(model)
-        model.load_state_dict(weights)  # what is scored is what is saved
+        model.load_state_dict(weights)  # score the very weights that it saves
         scored = evaluate(model, scoring, job.experiment.task.loss, job.experiment.task.score)
         record = _record(job, fingerprint, train, scored_on, scored, history)
         saved = _save(folder, weights, record)

@@ -52,7 +52,9 @@ def draw_curves(
         if len(y) != len(x):
             raise ValueError(f"expected {len(x)} values, one for each x, got {len(y)} for {label!r}")
         colour = named.get(label, TARGET)
-        style = LINES[[line.get_color() for line in axis.lines].count(colour) % 4]  # told apart without colour, too
+        style = LINES[
+            [line.get_color() for line in axis.lines].count(colour) % 4
+        ]  # without colour the lines differ, too
         axis.plot(x, y, style, color=colour, linewidth=2, marker=marker, markersize=4, label=label)
     for label, (at, values) in (dots or {}).items():
         axis.plot(at, values, "o", color=named.get(label, INK), markersize=5, label=label)
@@ -74,7 +76,7 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
     figure, [axis] = panels(alt or f"{column} by epoch: {ends}", size=(7.2, 3.6))
     for label, rows in curves.items():
         colour = BASELINE if label.startswith("CNN") else TARGET
-        marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # a kind is told without colour, too
+        marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # without colour the kinds differ, too
         values = {label: [row[column] for row in rows]}
         draw_curves(axis, [row["epoch"] for row in rows], values, colour, marker=marker)
         axis.lines[-1].set(markersize=6, markevery=max(1, len(rows) // 12))

@@ -166,7 +166,7 @@ def warping(
     transform: Transform = Affine(),
     alt: str | None = None,
 ) -> Figure:
-    """Draw left the input with the sampling grid over it, right the output with its regular grid: the same dots, moved.
+    """Draw the input with its sampling grid, and beside it the output with its regular grid: the same dots, moved.
 
     The images are (C, H, W) and (C, H', W'); θ is one alone, (n_params,).
 

@@ -51,8 +51,7 @@ course_recipe = functools.partial(Recipe, "adamw", one_cycle=True, clip=1.0, aut
 class Profile:
     """How much of an experiment is done: sizes and epochs, never another path through the code.
 
-    `offline` is True to use what comes with the package, False to insist on the whole data set, None to take what there
-    is.
+    `offline`: True uses what comes with the package, False insists on the whole data set, None takes what is there.
     """
 
     epochs: int
