@@ -1,4 +1,4 @@
-"""Stop anywhere, go on: after every epoch the whole state of a training run is saved, in one atomic step.
+"""Stop anywhere, go on: every epoch ends by saving the whole state of the training run, in one atomic step.
 
 The state is everything the next epoch depends on: model, optimiser, schedule, history and the states of the random
 generators. A run that goes on from it ends, on the CPU, with the same weights to the last bit as one never stopped.
@@ -19,7 +19,7 @@ STATE = ("fingerprint", "epoch", "model", "optimizer", "schedule", "generator", 
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that belongs to another run."""
+    """A checkpoint that belongs to another run, or that somebody has edited."""
 
 
 def save_checkpoint(
@@ -32,19 +32,10 @@ def save_checkpoint(
     generator: torch.Generator,
     history: History,
 ) -> Path:
-    """Save the state after an epoch as `epoch-NNNN.pt` in a folder; the last two are kept.
+    """Save the state after an epoch, and PyTorch's own random state, as `epoch-NNNN.pt`; keep the last two files.
 
-    Args:
-        folder: made if missing.
-        fingerprint: what the run is (experiment, recipe, seed, …); `resume` refuses a checkpoint of another one.
-        epoch: the number of finished epochs.
-        model, optimizer, schedule, generator, history: what is saved, and PyTorch's own random state.
-
-    Returns:
-        The path written.
-
-    Raises:
-        OSError: if it cannot be written; what was saved before is left as it was.
+    `fingerprint` says which run it is (experiment, recipe, seed, …): `resume` refuses a checkpoint of another one. If
+    saving fails, what was saved before stays as it was.
     """
     state = {
         "fingerprint": fingerprint,
@@ -61,7 +52,7 @@ def save_checkpoint(
     path = Path(folder) / f"epoch-{epoch:04d}.pt"
     save_tensors(state, path)
     kept = [other for other in _found(folder) if other.name <= path.name][-KEEP:]
-    for other in _found(folder):  # later ones are damaged, or this run would have gone on from them
+    for other in _found(folder):  # a later one is damaged: this run could not go on from it
         if other not in kept:
             with contextlib.suppress(FileNotFoundError):
                 os.truncate(other, 0)  # Google Drive keeps what is removed for a month, at its full length
@@ -87,11 +78,12 @@ def resume(
 ) -> History:
     """Put everything back to the newest readable checkpoint of a folder, and return its history (empty if none).
 
-    A damaged file is passed over, in words, for the one before it; what a killed process left half-written is removed.
+    It passes over a damaged file, says so, and takes the one before it; it removes what a killed process left
+    half-written.
 
     Raises:
-        CheckpointError: if the checkpoint belongs to a run with another fingerprint; the message says what differs. Or
-            if its fingerprint is the same and yet its state does not fit, because somebody has edited it.
+        CheckpointError: if the run has another fingerprint, and the message says what differs; or if the state does not
+            fit although the fingerprint does, because somebody has edited it.
     """
     for left in Path(folder).glob(".epoch-*.part"):
         left.unlink(missing_ok=True)

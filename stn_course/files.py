@@ -23,17 +23,11 @@ ABANDONED = 3600  # seconds after which nobody is still at work on a temporary f
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, and make missing folders.
 
-    Yields the path of a temporary file in the same folder. When the block ends without an exception the file takes
-    its place; otherwise it is removed and what stood there before is untouched. What a process that was killed left of
-    it over an hour ago is removed, too.
-
-    Args:
-        path: where the file shall stand; missing folders are made.
-
-    Raises:
-        OSError: as the system says it, when the folder cannot be written.
+    Yields the path of a temporary file in the same folder. When the block ends without an exception, this file takes
+    its place; otherwise it is removed and the old file stays untouched. Temporary files that a killed process left over
+    an hour ago are removed, too.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -64,15 +58,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 def check_writable(folder: str | os.PathLike, what: str) -> None:
     """Make a folder if it is missing, and try whether files can be made in it, before anything costs time.
 
-    Args:
-        folder: where something shall be written.
-        what: the work, for the message: "training mnist/tutorial-st".
-
-    Raises:
-        OSError: if not; it says for what, where and why.
-
     Example:
-        >>> check_writable(tempfile.mkdtemp(), "training")
         >>> check_writable(__file__, "training")
         Traceback (most recent call last):
         OSError: expected a folder that can be written for training, got ...files.py (...)
@@ -86,16 +72,13 @@ def check_writable(folder: str | os.PathLike, what: str) -> None:
 
 @contextlib.contextmanager
 def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[None]:
-    """Let one process at a time do something; the others wait, and say so.
+    """Let one process at a time work on `path`; the others say that they wait, at most `timeout` seconds.
 
-    Args:
-        path: the thing that is worked on; the lock is a file beside it, `PATH.lock`. Of a thing in Google Drive it is
-            on the runtime's own disk: in Drive it could outlive its runtime, and keep the next one waiting.
-        what: the work, for the message: "downloading MNIST".
-        timeout: seconds after which waiting is given up.
+    The lock is a file beside it, `PATH.lock`; for a path in Google Drive it is on the runtime's own disk, because in
+    Drive it could outlive its runtime and keep the next one waiting. `what` is the work: "downloading MNIST".
 
     Raises:
-        TimeoutError: when the other process takes longer than that.
+        TimeoutError: when the other process takes longer.
         OSError: when the folder cannot be written, or no file in it be locked.
     """
     path = Path(path).resolve()
@@ -124,7 +107,7 @@ def lock(path: str | os.PathLike, what: str, timeout: float = 600) -> Iterator[N
 
 
 def _can_lock(folder: Path) -> bool:
-    """Whether a file that nobody else knows can be locked; some file systems answer as if another held it."""
+    """Say whether a file that nobody else knows can be locked; some file systems answer as if another held it."""
     with tempfile.TemporaryDirectory(prefix=".lock-", dir=folder) as scratch:
         try:
             with FileLock(Path(scratch) / "lock").acquire(timeout=0):
@@ -134,11 +117,7 @@ def _can_lock(folder: Path) -> bool:
 
 
 def save_tensors(state: object, path: str | os.PathLike) -> None:
-    """Write what `load_tensors` reads, whole or not at all.
-
-    Raises:
-        OSError: if the disk is full, or the folder cannot be written.
-    """
+    """Write what `load_tensors` reads, whole or not at all; raise an OSError if the disk is full."""
     import torch
 
     try:
@@ -164,7 +143,7 @@ def load_tensors(path: str | os.PathLike) -> object:
 
 
 def md5(path: str | os.PathLike) -> str:
-    """The MD5 digest of a file, the one data sets are published with, as 32 hexadecimal digits."""
+    """Return the MD5 digest of a file, the kind that data sets are published with, as 32 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

@@ -22,11 +22,8 @@ SHOWN = "rts-mnist/st-cnn"  # the network whose precision stands beside the devi
 def setup() -> None:
     """Prepare a notebook and print what it runs on: versions, device, profile and where the digits come from.
 
-    Beside the device stands the precision in which `run` trains the ST-CNN here. Where that has to be measured it is
-    so once; another network may get another one, which its record says.
-
-    Raises:
-        ValueError: for a profile that does not exist, with those that do.
+    Beside the device stands the precision in which `run` trains the ST-CNN here, measured once if need be; another
+    network may get another one, which its record says.
 
     Example:
         >>> setup()  # doctest: +SKIP

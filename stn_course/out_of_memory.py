@@ -24,7 +24,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def advice_when_out_of_memory() -> Iterator[None]:
-    """Add to an error that says that a GPU's memory is full what to do about it, unless somebody has already.
+    """Add advice to an error that says that a GPU's memory is full, unless it has a note already.
 
     Example:
         >>> try:
@@ -45,11 +45,8 @@ def advice_when_out_of_memory() -> Iterator[None]:
 class SplitOnOutOfMemory:
     """Work on a batch in as many chunks as a GPU's memory makes necessary, and remember how many.
 
-    A batch stays whole where chunks would change what is computed: in training with batch normalisation, whose
-    statistics are those of the whole batch.
-
-    Args:
-        model: does the work.
+    A batch stays whole where chunks would change the result: in training with batch normalisation, whose statistics are
+    those of the whole batch.
 
     Example:
         >>> fitting = SplitOnOutOfMemory(nn.Identity())
@@ -63,9 +60,7 @@ class SplitOnOutOfMemory:
     def __call__(self, work: Callable, images: torch.Tensor, *arguments):
         """Return work(chunks, images, *arguments); when that runs out of memory, try again with twice as many chunks.
 
-        Raises:
-            RuntimeError: torch.OutOfMemoryError, mostly, if there is no room for a single image, or for a batch that
-                has to stay whole; a note says so.
+        It raises the error, with a note, if there is no room for a single image, or for a batch that has to stay whole.
         """
         while True:
             try:
@@ -85,7 +80,7 @@ class SplitOnOutOfMemory:
                         f"would see other batches, which is another training. {ADVICE}"
                     )
                     raise
-            self.chunks *= 2  # here, because what the error still refers to is not freed before it is gone
+            self.chunks *= 2  # out here: as long as the error lives, it keeps the memory it refers to
             torch.cuda.empty_cache()
             tqdm.write(
                 f"{len(images)} images at once do not fit into the GPU's memory: "

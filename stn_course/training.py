@@ -32,7 +32,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → (B,)
 
 @dataclass
 class History:
-    """One row an epoch: "epoch", "loss", "accuracy" (of training), "seconds", and what was added to them.
+    """One row an epoch: "epoch", "loss", "accuracy" (of training), "seconds", and columns that `fit` adds on demand.
 
     `stopped` says in words why training ended early, None if it did not; `by_hand` whether it was Ctrl-C.
     """
@@ -50,7 +50,10 @@ class History:
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and mean score over images: of a classifier the cross entropy, and the share of right answers."""
+    """Mean loss and mean score over images: of a classifier the cross entropy, and the share of right answers.
+
+    Built in: 05, "The honest comparison".
+    """
 
     loss: float
     score: float
@@ -62,6 +65,8 @@ class NotFiniteError(ArithmeticError):
 
 def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
     """Say which images are classified right: logits (B, classes) and labels (B,) → (B,), true or false.
+
+    Built in: 05, "The honest comparison".
 
     Example:
         >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
@@ -88,14 +93,20 @@ def fit(
 ) -> History:
     """Train a model: a classifier on cross entropy, unless `loss` and `score` say otherwise.
 
+    However it ends, the model is in evaluation mode, and `history.stopped` says what ended it early. Ctrl-C leaves the
+    model as it was at that moment; a loss that is not finite puts it back to the end of its last whole epoch.
+
+    If a batch is too large for a GPU's memory, `fit` says so, splits it and sums the gradients; not with batch
+    normalisation, whose statistics would be those of another batch.
+
+    Built in: 04, "Train them together".
+
     Args:
         model: images (B, C, H, W) → outputs (B, ...); logits (B, classes) for cross entropy.
-        train: batches of images (B, C, H, W) and labels (B, ...), for cross entropy (B,), int64; iterated once an
-            epoch. `data.Batches` is one, a `DataLoader` or a list another; a generator, which is empty after one
-            epoch, is none.
+        train: batches of images (B, C, H, W) and labels (B, ...), for cross entropy (B,), int64. They are read once an
+            epoch: `data.Batches`, a `DataLoader` or a list will do; a generator, empty after one epoch, will not.
         validation: the same, evaluated after each epoch into "validation_loss" and "validation_accuracy".
         epochs: how many there shall be in the end, those in `history` included.
-        optimizer: over the model's parameters.
         schedule: stepped after every batch.
         clip: the largest norm of the whole gradient, above 0.
         autocast: bfloat16 or float16 to compute in lower precision where it is safe; None for full precision.
@@ -103,23 +114,11 @@ def fit(
         score: (outputs, labels) → (B,), for each image true or false, or a share from 0 to 1. Its `__name__` names the
             column of its mean: "accuracy", and "validation_accuracy".
         history: to go on from.
-        after_epoch: called with each finished row; what it returns is added to the row.
+        after_epoch: takes each finished row; `fit` adds what it returns to the row.
         progress: whether to show a bar, and a line for each epoch.
 
-    Returns:
-        The history. Ctrl-C ends it early and leaves the model as it was at that moment. A loss that is not finite ends
-        it early and puts the model back to where its last finished epoch left it. `history.stopped` says which. A
-        batch that is too large for a GPU's memory is split, with a message, and the gradients are summed; except with
-        batch normalisation, whose statistics would be those of another batch. However it ends, the model is in
-        evaluation mode.
-
     Raises:
-        TypeError: before the first step, for batches that cannot be gone through again and again, or a score without a
-            name; before its step, for a batch that is none.
-        ValueError: before the first step, for an optimiser that holds none of the model's parameters, or a clip that
-            is not above 0; for a batch without an image, labels that do not fit, a loss that is more than one number,
-            a score that is not one for each image; for no batch at all.
-        torch.OutOfMemoryError: if it cannot be helped; a note says what to do.
+        torch.OutOfMemoryError: if splitting does not help; a note says what to do.
 
     Example:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
@@ -211,7 +210,7 @@ class _Step:
     def gradient(self, chunks: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean loss and outputs (B, ...) of a batch, taken in chunks; leave the gradient in the model."""
         self.optimizer.zero_grad()
-        self.model.zero_grad()  # what the optimiser does not hold would be added up, and be part of the norm
+        self.model.zero_grad()  # gradients that the optimiser does not hold would add up, and count in the norm
         mean, outputs = 0.0, []
         for some, their_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
             with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
@@ -245,7 +244,7 @@ def _train_one_epoch(batches: tqdm, step: _Step, score: Score) -> dict:
 
 
 def _check_batch(batch, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Return images and labels, checked as far as a GPU does not have to be waited for."""
+    """Return images and labels, checked as far as possible without waiting for a GPU."""
     if not (isinstance(batch, tuple | list) and len(batch) == 2 and all(isinstance(one, Tensor) for one in batch)):
         got = [type(one).__name__ for one in batch] if isinstance(batch, tuple | list) else type(batch).__name__
         raise TypeError(f"expected each batch as a tensor of images and one of labels, got {got}")
@@ -296,8 +295,7 @@ def evaluate(
 
     However it ends, each part of the model has its own mode back.
 
-    Raises:
-        TypeError, ValueError: for a batch that `fit` would refuse, or if there is none in data.
+    Built in: 05, "The honest comparison".
     """
     modes = {module: module.training for module in model.modules()}
     losses, total, seen, fitting = 0.0, 0, 0, SplitOnOutOfMemory(model)

@@ -18,21 +18,14 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def load_cifar10(split: str, root: str | os.PathLike | None = None, offline: bool | None = None) -> ImageData:
-    """CIFAR-10, the whole of it where it can be had, else coloured shapes that the package draws, which are not it.
+    """Load CIFAR-10: the whole data set if it is there or can be downloaded, else coloured shapes drawn by the package.
 
-    Args:
-        split: "train" or "test".
-        root: the data folder; `data_folder()` if None.
-        offline: True: the shapes, without a look anywhere else. None: those, only if nothing else can be had;
-            after a download that failed, none is tried for five minutes. False: never those; no data is an error.
+    `root`, `offline` and the errors are those of `load_mnist`.
+
+    Built in: 06, "Ten kinds of things".
 
     Returns:
         images uint8 (N, 3, 32, 32) in red, green and blue; labels int64 (N,), their names in `.classes`.
-
-    Raises:
-        ValueError: for an unknown split, or a root that is a file.
-        DataError: for a file that is truncated or altered; it is named, and never read.
-        ConnectionError: if `offline` is False and CIFAR-10 is neither there nor can be downloaded.
 
     Example:
         >>> stand_in = load_cifar10("test", offline=True)
@@ -43,7 +36,7 @@ def load_cifar10(split: str, root: str | os.PathLike | None = None, offline: boo
 
 
 def _read(contents: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Pickles, unpickled only after their checksum was found to be the original's."""
+    """Unpickle the files of a split, whose checksums have shown that they are the originals."""
     batches = [pickle.loads(content, encoding="latin1") for content in contents]
     images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
     return images.transpose(0, 2, 3, 1), np.concatenate([batch["labels"] for batch in batches])

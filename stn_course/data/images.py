@@ -16,9 +16,11 @@ DIGITS = tuple("0123456789")
 class ImageData:
     """Images and labels in memory.
 
-    `images` is uint8 (N, C, H, W); `labels` is (N, ...), int64 or floating-point: (N,) int64 for one class an image.
-    `source` says in words what they are and where they come from, `complete` whether this is the whole published data
-    set, `classes` what each label stands for.
+    `images` is uint8; `labels` is (N, ...), int64 or floating-point: (N,) int64 for one class an image. `source` says
+    in words what they are and where they come from, `complete` whether this is the whole published data set, and
+    `classes` what each label stands for.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
     """
 
     images: Tensor
@@ -57,22 +59,16 @@ class ImageData:
 
 @dataclass(frozen=True)
 class Normalise:
-    """Take the mean of each channel away and divide by its standard deviation.
+    """Subtract the mean of each channel and divide by its standard deviation.
 
-    Args:
-        mean, std: one number a channel, of the training images in [0, 1]; kept as tuples, whatever sequence they are.
+    `mean` and `std` have one number a channel, of the training images in [0, 1]; any sequences become tuples.
 
-    Raises:
-        ValueError: if they are not as many numbers as each other, or a std is not above 0.
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 04, "Zero is not black".
 
     Example:
-        >>> normalise = Normalise(mean=torch.tensor([0.5]), std=[0.25])
-        >>> normalise
-        Normalise(mean=(0.5,), std=(0.25,))
-        >>> normalise(torch.tensor([[[[0.25, 1.0]]]]))
+        >>> Normalise(mean=(0.5,), std=(0.25,))(torch.tensor([[[[0.25, 1.0]]]]))
         tensor([[[[-1.,  2.]]]])
-        >>> normalise.undo(normalise(torch.tensor([[[[0.25, 1.0]]]])))
-        tensor([[[[0.2500, 1.0000]]]])
     """
 
     mean: tuple[float, ...]
@@ -90,12 +86,12 @@ class Normalise:
         object.__setattr__(self, "std", std)
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, C, H, W) in [0, 1] → the same shape, normalised. Nothing is random: the generator is left alone."""
+        """Normalise images in [0, 1]. Nothing is random: the generator is left alone."""
         mean, std = self._constants(images)
         return (images - mean) / std
 
     def undo(self, images: Tensor) -> Tensor:
-        """Normalised images, (B, C, H, W), back in [0, 1], to be looked at."""
+        """Bring normalised images back to [0, 1], to be looked at."""
         mean, std = self._constants(images)
         return images * std + mean
 
@@ -111,25 +107,22 @@ def _columns(mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
 
 
 class Batches:
-    """Make whole batches for `fit` to iterate over, where the images live.
+    """Make whole batches for `fit` to iterate over: images (B, C, H, W), float32 in [0, 1], and their labels (B, ...).
+
+    Built in: 04, "Train them together".
 
     Args:
-        data: images and labels.
         batch_size: images in a batch; the last one may be smaller.
         prepare: (images, generator) → images, applied to each batch; `RTS()` for one. None leaves them alone.
         shuffle: whether each pass has a new order.
         generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
-        device: where the images are kept and the batches made.
-
-    Yields:
-        images (B, C, H, W), float32 in [0, 1], and their labels (B, ...).
+        device: keeps the images and makes the batches.
 
     Example:
         >>> from stn_course.data import load_mnist
-        >>> digits = load_mnist("test", offline=True)
-        >>> images, labels = next(iter(Batches(digits, 64)))
-        >>> images.shape, images.dtype, len(Batches(digits, 64))
-        (torch.Size([64, 1, 28, 28]), torch.float32, 16)
+        >>> images, labels = next(iter(Batches(load_mnist("test", offline=True), 64)))
+        >>> images.shape, images.dtype
+        (torch.Size([64, 1, 28, 28]), torch.float32)
     """
 
     def __init__(

@@ -16,20 +16,21 @@ SAMPLES = Path(__file__).parents[1] / "samples" / "mnist.npz"
 
 
 def load_mnist(split: str, root: str | os.PathLike | None = None, offline: bool | None = None) -> ImageData:
-    """MNIST, the whole of it where it can be had, else the digits that come with the package.
+    """Load MNIST: the whole data set if it is there or can be downloaded, else the digits that come with the package.
+
+    Built in: 00, "Is everything in place?".
 
     Args:
         split: "train" or "test".
         root: the data folder; `data_folder()` if None.
-        offline: True: the package's own digits, without a look anywhere else. None: those, only if nothing else can be
-            had; after a download that failed, none is tried for five minutes. False: never those; no data is an error.
+        offline: True takes the package's own digits without looking anywhere else. None takes them only if there are no
+            others, and after a failed download tries none for five minutes. False never takes them, and raises.
 
     Returns:
         images uint8 (N, 1, 28, 28), 0 is background and 255 is ink; labels int64 (N,).
 
     Raises:
-        ValueError: for an unknown split, or a root that is a file.
-        DataError: for a file that is truncated or altered; it is named, and never read.
+        DataError: for a file that is truncated or altered, before reading it; the message names it.
         ConnectionError: if `offline` is False and MNIST is neither there nor can be downloaded.
 
     Example:
@@ -40,7 +41,7 @@ def load_mnist(split: str, root: str | os.PathLike | None = None, offline: bool 
 
 
 def _read(contents: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Each file is a header (a magic number, and the shape: four bytes each), then the bytes themselves."""
+    """Read images and labels: each file is a header (a magic number and the shape, four bytes each), then the bytes."""
     images, labels = contents
     shape = np.frombuffer(images, ">u4", count=4)[1:]
     return np.frombuffer(images, np.uint8, offset=16).reshape(shape), np.frombuffer(labels, np.uint8, offset=8)

@@ -1,6 +1,6 @@
-"""What stands in for CIFAR-10 where it cannot be had: coloured shapes of ten kinds, which the package draws itself.
+"""Draw the stand-in for CIFAR-10: coloured shapes of ten kinds.
 
-Place, size, turn, colours and background are drawn at random; only the shape tells the class.
+Place, size, turn, colours and background are random; only the shape tells the class.
 """
 
 import math
@@ -20,7 +20,7 @@ Outline = list[tuple[float, float]]
 
 
 def _star(points: int, inner: float, turn: float = 0.0) -> Outline:
-    """Corners on the unit circle and, between them, at `inner`; the first one at the top."""
+    """Make corners on the unit circle and, between them, at `inner`; the first one at the top."""
     steps = np.arange(2 * points) * math.pi / points + turn
     radius = np.where(np.arange(2 * points) % 2, inner, 1.0)
     return list(zip((radius * np.sin(steps)).tolist(), (-radius * np.cos(steps)).tolist(), strict=True))
@@ -60,7 +60,7 @@ OUTLINES: dict[str, tuple[Outline, ...]] = {  # each in the unit circle; a secon
 
 @cache
 def load_shapes(split: str) -> ImageData:
-    """The stand-in for a split of CIFAR-10: as many of each shape, in mixed order, the same on every call.
+    """Draw the stand-in for a split of CIFAR-10: as many of each shape, in mixed order, the same on every call.
 
     Example:
         >>> load_shapes("test").labels.bincount().tolist()
@@ -80,9 +80,9 @@ def load_shapes(split: str) -> ImageData:
 
 
 def _draw(outlines: tuple[Outline, ...], random: np.random.Generator) -> np.ndarray:
-    """One image, uint8 (32, 32, 3): a shape on two colours that run into one another, and a little noise."""
+    """Draw one image, uint8 (32, 32, 3): a shape on two colours that run into one another, and a little noise."""
     ink = random.integers(0, 256, 3)
-    while True:  # until the shape can be told from both
+    while True:  # until the shape stands out from both
         ends = random.integers(0, 256, (2, 3))
         if np.abs(ends - ink).max(1).min() > 90:
             break

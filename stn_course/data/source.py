@@ -1,4 +1,4 @@
-"""A published data set: looked for in a folder, else downloaded; checked to the last byte before it is read."""
+"""A published data set: find it in a folder, else download it; check every byte before reading it."""
 
 import contextlib
 import hashlib
@@ -23,50 +23,40 @@ from stn_course.places import data_folder
 
 SPLITS = ("train", "test")
 STALLED = 10  # seconds without a byte after which a connection is given up
-LOOKED_UP = 5  # seconds after which the name of a server will not be known any more
+LOOKED_UP = 5  # seconds after which a name server will not answer any more
 PATIENCE = 15  # seconds after which nothing is tried again if nothing at all has come
 ASK_AGAIN = 300  # seconds for which a download that failed is not tried again, where there is something to go on with
 _failed: dict[tuple[str, Path], float] = {}  # when; a notebook without a network asks half a dozen times
 
 
 class DataError(ValueError):
-    """A data file that is not what it should be; the message names it and says what to do."""
+    """A data file that is damaged or not the original; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """What makes a data set this one and no other, and how its files are read.
+    """What makes a data set this one and no other, and how to read its files.
 
     Each of `files`, `digests` and `length` has an entry for every split.
     """
 
     name: str
-    things: str
-    """What an image is called: "digits"."""
-    folder: Path
-    """Where torchvision puts the files, in the data folder."""
-    files: dict[str, dict[str, str]]
-    """Their names and their MD5 digests."""
-    archive: str
-    """The other form: an .npz with x_train, y_train, x_test and y_test."""
-    pixels: tuple[int, ...]
-    """The shape of one image there: (H, W) or (H, W, 3)."""
-    digests: dict[str, str]
-    """`ImageData.digest` of the original."""
+    things: str  # what an image is called: "digits"
+    folder: Path  # where torchvision puts the files, in the data folder
+    files: dict[str, dict[str, str]]  # names and MD5 digests
+    archive: str  # the other form: an .npz with x_train, y_train, x_test and y_test
+    pixels: tuple[int, ...]  # the shape of one image there: (H, W) or (H, W, 3)
+    digests: dict[str, str]  # `ImageData.digest` of the original
     length: dict[str, int]
-    read: Callable[[list[bytes]], tuple[np.ndarray, np.ndarray]]
-    """The contents of a split's files → images (N, *pixels) and labels (N,)."""
-    download: Callable[[Path], object]
-    """Downloads all the files into a folder, in torchvision's layout."""
-    stand_in: Callable[[str], ImageData]
-    """What the package itself carries for a split."""
+    read: Callable[[list[bytes]], tuple[np.ndarray, np.ndarray]]  # a split's files → images (N, *pixels), labels (N,)
+    download: Callable[[Path], object]  # fetches all files into a folder, in torchvision's layout
+    stand_in: Callable[[str], ImageData]  # what the package itself carries for a split
     stand_in_words: str
     classes: tuple[str, ...] = DIGITS
-    beside: tuple[str, ...] = ()
-    """Files that torchvision wants to see beside those."""
+    beside: tuple[str, ...] = ()  # files that torchvision wants to see beside those
 
     def load(self, split: str, root: str | os.PathLike | None, offline: bool | None) -> ImageData:
-        """Files, archive, download or stand-in, whichever comes first; see `load_mnist`."""
+        """Take files, archive, download or stand-in, whichever comes first; see `load_mnist`."""
         if split not in SPLITS:
             raise ValueError(f"expected split as one of {', '.join(SPLITS)}, got {split!r}")
         if offline:
@@ -110,7 +100,7 @@ class DataSource:
     def _original(self, path: Path, expected: str) -> bytes:
         try:
             content = path.read_bytes()
-        except OSError as error:  # a folder, or nobody's business
+        except OSError as error:  # a folder, or a file that this user may not read
             raise DataError(f"{path} cannot be read ({error}). Remove it and run again to download it anew.") from error
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != expected:
@@ -185,7 +175,7 @@ class DataSource:
 
 @dataclass
 class Names:
-    """Names of servers that were looked up, and could be or could not."""
+    """Names of servers, by whether the look-up found them."""
 
     known: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -193,10 +183,10 @@ class Names:
 
 @contextlib.contextmanager
 def _impatience() -> Iterator[Names]:
-    """Give up connections on which nothing comes, and names that nobody answers for; torchvision would wait, and wait.
+    """Give up silent connections, and names that no name server answers for; torchvision would wait and wait.
 
-    How long a name is looked up is the system's affair, half a minute often; so a thread that is left alone asks for
-    it. Once a name server has not answered, it is not asked again.
+    The system may look up a name for half a minute. So a daemon thread asks, and nobody waits for it longer than
+    `LOOKED_UP` seconds. Once a name server has not answered, it is not asked again.
     """
     before, look_up, names, silent = socket.getdefaulttimeout(), socket.getaddrinfo, Names(), threading.Event()
 
@@ -241,7 +231,7 @@ def _check_folder(root: str | os.PathLike | None) -> Path:
 
 
 def _read_npz(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays x_SPLIT and y_SPLIT of an archive, never unpickled."""
+    """Read the arrays x_SPLIT and y_SPLIT of an archive; never unpickle anything."""
     try:
         with open(path, "rb") as file:
             if not (start := file.read(24)).startswith(b"PK"):  # numpy takes it for a pickle: a web page, a plain array

@@ -1,7 +1,6 @@
 """Descent on θ alone, picture by picture: the input with the frame, the output, and the loss.
 
-Image → grid → sampler → output; the mean squared difference between output and template is the loss; θ goes against
-its gradient, step by step. That is how every spatial transformer learns where to look.
+Every spatial transformer learns where to look in this way: the gradient of a loss goes back through the sampler to θ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,13 +47,11 @@ REMEMBERED = 64  # trajectories
 class DescentScene(Scene):
     """The pictures of gradient descents from one image to one template.
 
+    Built in: 02, "Descent on θ, played".
+
     Args:
         image: (1, H, W), float in [0, 1]; a crooked digit if None.
         template: (1, H', W'), what the output should become; the same digit upright if None.
-        transform: the family θ belongs to.
-
-    Raises:
-        TypeError, ValueError: if image or template is not such an image, or only one of them is given.
 
     Example:
         >>> descent = DescentScene().trajectory()
@@ -74,7 +71,7 @@ class DescentScene(Scene):
         self._trajectories: dict[tuple, Trajectory] = {}
 
     def sets(self, setting: str) -> list[str]:
-        """The parts of this family's θ that a setting of the start sets."""
+        """List the parts of this family's θ that a setting of the start sets."""
         return [part for part in STARTS[setting] if part in part_names(self.transform)]
 
     def trajectory(
@@ -87,14 +84,10 @@ class DescentScene(Scene):
         shift_x: float = FIRST["shift_x"],
         shift_y: float = FIRST["shift_y"],
     ) -> Trajectory:
-        """The whole descent under these settings: its `.theta(step)`, `.loss(step)`, `.gradient(step)`.
+        """Make the whole descent under these settings.
 
-        Args:
-            rate: the learning rate.
-            sampler: "bilinear" or "nearest".
-            blur: of both pictures at step 0, in pixels; see `Trajectory`.
-            rotation, scale, shift_x, shift_y: the frame at the start, as in `algebra.from_parts` for the image's size;
-                both scales alike. A family that lacks such a part starts without it.
+        `rotation`, `scale` and the shifts place the frame at the start, as in `algebra.from_parts` for the image's
+        size, both scales alike; a family that lacks such a part starts without it. The others are as for `Trajectory`.
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"expected sampler as one of {', '.join(SAMPLERS)}, got {sampler!r}")
@@ -113,7 +106,7 @@ class DescentScene(Scene):
         return self._trajectories[key]
 
     def compose(self, step: int = 0, **settings) -> Image.Image:
-        """The picture after a step, under the settings that `trajectory` takes."""
+        """Draw the picture after a step, under the settings that `trajectory` takes."""
         settings = FIRST | settings
         descent = self.trajectory(**settings)
         theta = descent.theta(step)
@@ -142,7 +135,7 @@ class DescentScene(Scene):
         return f"descent on θ: {'; '.join(said)}"
 
     def _seen(self, blur: float) -> Tensor:
-        """The image, as blurred as descent sees it, but as bright as ever: (1, H, W)."""
+        """Return the image, as blurred as descent sees it, but as bright as ever: (1, H, W)."""
         if not blur:
             return self.image
         image = torch.from_numpy(blurred(self.image[0].double().numpy(), blur)).float()
@@ -150,7 +143,7 @@ class DescentScene(Scene):
 
 
 def crooked_and_upright() -> tuple[Tensor, Tensor]:
-    """A real digit, small and turned, and the same digit large and upright: (1, 42, 42) each, in [0, 1]."""
+    """Make a real digit, small and turned, and the same digit large and upright: (1, 42, 42) each, in [0, 1]."""
     digits = load_mnist("test", offline=True)
     four = digits.images[(digits.labels == 4).nonzero()[4]].float() / 255  # a bold one: (1, 1, 28, 28)
     rts = RTS(canvas=42)

@@ -27,7 +27,7 @@ STEP_TICKS = 30
 def input_panel(
     image: Tensor, theta: np.ndarray, start: np.ndarray, gradient: np.ndarray, transform: Transform
 ) -> Image.Image:
-    """The image (1, H, W), the frame of θ on it, where it started, and where descent pushes its corners."""
+    """Draw the image (1, H, W), the frame of θ on it, where it started, and where descent pushes its corners."""
     x, y = VIEW / aspect(image)
     panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
     panel.image(image)
@@ -42,13 +42,13 @@ def input_panel(
 
 
 def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform) -> np.ndarray:
-    """How fast the corners of the frame move when θ goes against its gradient: (4, 2), normalised."""
+    """Say how fast the corners of the frame move when θ goes against its gradient: (4, 2), normalised."""
     little = 1e-5
     return (_frame(theta - little * gradient, transform) - _frame(theta, transform))[:4] / little
 
 
 def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float) -> Image.Image:
-    """The output (1, H', W') and over it the outline of the template, as `outline_of` gives it."""
+    """Draw the output (1, H', W') and over it the outline of the template, as `outline_of` gives it."""
     x, y = 1 / aspect(output)
     panel = Panel((SIDE, SIDE), (-x, -y, x, y))
     panel.image(output)
@@ -60,7 +60,7 @@ def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: flo
 
 
 def loss_panel(losses: np.ndarray, blank: float, last: int, settings: str) -> Image.Image:
-    """The losses up to the step that is shown, on a logarithmic axis, and what a blank output would get."""
+    """Draw the losses up to the step that is shown, on a logarithmic axis, and the loss of a blank output."""
     panel = _axes(blank, last).copy()
     curve = np.stack((np.arange(len(losses)), _height(losses)), axis=1)
     panel.line(curve, TARGET, 2.5)
@@ -84,7 +84,7 @@ def _axes(blank: float, last: int) -> Panel:
 
 
 def outline_of(template: Tensor) -> list[np.ndarray]:
-    """The outline of what is brighter than half of the brightest, along the edges of pixels: closed lines (N, 2).
+    """Outline what is brighter than half of the brightest, along the edges of pixels: closed lines (N, 2).
 
     Example:
         >>> outline_of(torch.tensor([[0.0, 1.0]]))[0].tolist()  # the right half
@@ -131,7 +131,7 @@ def _column(title: str, panel: Panel, legend: tuple[tuple[str, str | None], ...]
 
 @lru_cache(maxsize=64)
 def _strip(height: int, pieces: tuple[tuple[str, str | None], ...], size: int) -> Image.Image:
-    """A line of text in pieces, each behind a short line of its colour if it has one."""
+    """Draw a line of text in pieces, each behind a short line of its colour if it has one."""
     strip = Panel((SIDE, height), (0, 0, SIDE, height))
     left = 0.0
     for text, colour in pieces:

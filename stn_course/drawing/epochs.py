@@ -18,7 +18,11 @@ TILE, GAP, LABEL, MARGIN = 96, 10, 20, 84
 
 
 class EpochScene(Scene):
-    """The pictures of a training run; see `widgets.EpochSlider`, which has the same arguments."""
+    """The pictures of a training run; see `widgets.EpochSlider`, which has the same arguments.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 05, "Watch it learn".
+    """
 
     def __init__(
         self,

@@ -43,11 +43,9 @@ STROKE = torch.tensor(
 class MicroscopeScene(Scene):
     """The pictures of a sampling point on a small image. The numbers are those of the package's own samplers.
 
-    Args:
-        image: (1, H, W), float in [0, 1], both sides from 2 to 10 pixels; a slanted stroke if None.
+    `image` is (1, H, W), float in [0, 1], both sides from 2 to 10 pixels; a slanted stroke if None.
 
-    Raises:
-        TypeError, ValueError: if the image is something else; the message shows it.
+    Built in: 02, "Four neighbours: bilinear".
 
     Example:
         >>> MicroscopeScene().read(1.5, 1.6).value
@@ -76,11 +74,9 @@ class MicroscopeScene(Scene):
         align_corners: bool = False,
         zoom: int = 8,
     ) -> Image.Image:
-        """The picture for one state: the image with the point on it, the patches, the weights and the sum.
+        """Draw the image with the point on it, the patches, the weights and the sum.
 
-        Raises:
-            ValueError: if the point is farther out than its sliders go, or not a number, or if there is no such kernel
-                or padding.
+        A ValueError says when the point lies farther out than its sliders go.
         """
         reading = self.read(x, y, kernel, padding, align_corners)
         sheet = Image.new("RGB", SIZE, PAPER)
@@ -103,11 +99,7 @@ class MicroscopeScene(Scene):
     def read(
         self, x: float, y: float, kernel: str = "bilinear", padding: str = "zeros", align_corners: bool = False
     ) -> Reading:
-        """The numbers behind the picture: see `sampling_point.read_point`.
-
-        Raises:
-            ValueError: as `compose`.
-        """
+        """Read the numbers behind the picture, for the points that `compose` draws; see `sampling_point.read_point`."""
         for name, value, n in (("x", x, self.image.shape[2]), ("y", y, self.image.shape[1])):
             if not -BEYOND <= value <= n - 1 + BEYOND:
                 raise ValueError(f"expected {name} from {-BEYOND} to {n - 1 + BEYOND} pixels, got {value}")
@@ -116,7 +108,7 @@ class MicroscopeScene(Scene):
     def patches(
         self, x: float, y: float, padding: str = "zeros", align_corners: bool = False, zoom: int = 8
     ) -> dict[str, Tensor]:
-        """The three by three pixels around the point, sampled `zoom` times as finely: (1, 3·zoom, 3·zoom) a kernel."""
+        """Sample the three by three pixels around the point `zoom` times as finely: (1, 3·zoom, 3·zoom) a kernel."""
         steps = (torch.arange(round(2 * REACH * zoom), dtype=torch.float64) + 0.5) / zoom - REACH
         rows, columns = torch.meshgrid(steps + y, steps + x, indexing="ij")
         grid = to_normalised(torch.stack((columns, rows), dim=-1), self.image.shape[1:], align_corners)[None]

@@ -15,8 +15,8 @@ from stn_course.drawing.panel import Panel, font, to_picture
 from stn_course.drawing.sampling_point import RING, Reading, padded
 from stn_course.palette import FAINT, GRADIENT, INK, OUTSIDE, PAPER, QUIET, SOURCE, TARGET
 
+# upper left, upper right, lower left and lower right: the rest of the Okabe–Ito palette
 NEIGHBOURS = {(0, 0): "#E69F00", (1, 0): "#56B4E9", (0, 1): "#CC79A7", (1, 1): "#F0E442"}
-"""The upper left, upper right, lower left and lower right neighbour: what is left of the Okabe–Ito palette."""
 
 MAP, CELLS = 444, 400  # the map, and the part of it that pixels fill
 GAP_SIDE = (MAP - CELLS) // 2
@@ -28,11 +28,7 @@ Box = list[tuple[float, float]]
 
 
 class Map:
-    """An image in its padding, each pixel a square with its grey value on it, and a sampling point on top.
-
-    Args:
-        image: (1, H, W), float in [0, 1].
-    """
+    """An image (1, H, W) in its padding, each pixel a square with its grey value on it, and a sampling point on top."""
 
     def __init__(self, image: Tensor):
         self.image = image
@@ -43,7 +39,7 @@ class Map:
     def picture(
         self, x: float, y: float, padding: str, align_corners: bool, reading: Reading, reach: float
     ) -> Image.Image:
-        """The map with the point at (x, y), its neighbours, the corners of the patch around it, and the gradient."""
+        """Draw the map with the point at (x, y), its neighbours, the corners of its patch, and the gradient."""
         if (padding, align_corners) not in self._bases:  # most of the work, the same wherever the point is
             self._bases[padding, align_corners] = self._base(padding, align_corners)
         panel = self._bases[padding, align_corners].copy()
@@ -108,7 +104,7 @@ class Map:
 
 
 def patch(pixels: Tensor, chosen: bool) -> Image.Image:
-    """An output patch (1, h, w) with the point in its middle; the frame of the chosen kernel's is thicker."""
+    """Draw an output patch (1, h, w) with the point in its middle; the chosen kernel's has a thicker frame."""
     picture = to_picture(pixels).resize((PATCH, PATCH), Image.Resampling.NEAREST)
     ImageDraw.Draw(picture).rectangle((0, 0, PATCH - 1, PATCH - 1), outline=TARGET, width=4 if chosen else 1)
     for colour, radius in ((PAPER, 6), (SOURCE, 4.5)):
@@ -118,7 +114,7 @@ def patch(pixels: Tensor, chosen: bool) -> Image.Image:
 
 
 def lens(x: float, y: float, reading: Reading, decimals: int) -> Image.Image:
-    """The square between the four centres, large: each neighbour at its corner, its weight as the area opposite."""
+    """Draw the square between the four centres: each neighbour at its corner, its weight as the opposite area."""
     panel = Panel((LENS, LENS), (-0.3, -0.3, 1.3, 1.3))
     unit = 1.6 / LENS
     x, y = round(x, 6) % 1, round(y, 6) % 1
@@ -143,7 +139,7 @@ def lens(x: float, y: float, reading: Reading, decimals: int) -> Image.Image:
 
 
 def sum_of(reading: Reading, decimals: int) -> Image.Image:
-    """The sum written out, and the slopes."""
+    """Write out the sum, and the slopes."""
     picture = Image.new("RGB", (SUM, LENS), PAPER)
     draw = ImageDraw.Draw(picture)
 
@@ -167,20 +163,18 @@ def sum_of(reading: Reading, decimals: int) -> Image.Image:
 
 
 def slope_text(slopes: Sequence[float], sides: tuple[str, str]) -> str:
-    """One slope, or on a kink the two.
+    """Write one slope, or on a kink the two.
 
     Example:
-        >>> slope_text((0.5, 0.5), ACROSS)
-        '= 0.50'
-        >>> slope_text((0.5, -0.25), ACROSS)
-        '0.50 left, −0.25 right'
+        >>> slope_text((0.5, 0.5), ACROSS), slope_text((0.5, -0.25), ACROSS)
+        ('= 0.50', '0.50 left, −0.25 right')
     """
     first, second = (f"{round(slope, 2) + 0.0:.2f}".replace("-", "−") for slope in slopes)  # + 0.0: no −0
     return f"= {first}" if slopes[0] == slopes[1] else f"{first} {sides[0]}, {second} {sides[1]}"
 
 
 def box(x: float, y: float, half: float, half_height: float | None = None) -> Box:
-    """The corners of a rectangle about a point; a square unless its half height is given."""
+    """List the corners of a rectangle about a point; of a square unless its half height is given."""
     high = half if half_height is None else half_height
     return [(x - half, y - high), (x + half, y - high), (x + half, y + high), (x - half, y + high)]
 
@@ -199,7 +193,7 @@ def _on_grey(value: float) -> str:
 
 @cache
 def _disc(radius: float) -> Image.Image:
-    """A smooth disc, as a mask."""
+    """Draw a smooth disc, as a mask."""
     side = 2 * math.ceil(radius)
     mask = Image.new("L", (4 * side, 4 * side))
     low, high = 4 * (side / 2 - radius), 4 * (side / 2 + radius) - 1

@@ -1,7 +1,6 @@
-"""Pictures composed as arrays: panels with coordinates, lines and points and text on them, and the file of it all.
+"""Pictures composed as arrays: panels with coordinates, lines, points and text on them, and their files.
 
-The drawing is Pillow's. A panel is drawn at twice its size and then halved, which makes slanted lines smooth. `palette`
-has the colours.
+Pillow draws. A panel is drawn at twice its size and then halved, which makes slanted lines smooth.
 """
 
 import copy
@@ -21,7 +20,7 @@ from torch import Tensor
 from stn_course.palette import INK, PAPER
 
 SMOOTH = 2
-FAR = 1e4  # in pixels: lines are clipped there, long before Pillow's whole numbers run over
+FAR = 1e4  # pixels: lines are clipped there, long before Pillow's whole numbers overflow
 
 Points = Tensor | np.ndarray | Sequence[Sequence[float]]
 
@@ -39,10 +38,8 @@ class Still:
 class Panel:
     """A drawing area with coordinates of its own, x to the right and y downwards.
 
-    Args:
-        size: (width, height) in pixels of the screen.
-        extent: (left, top, right, bottom), the coordinates of its edges.
-        colour: what it is filled with.
+    `size` is (width, height) in pixels of the screen; `extent` is (left, top, right, bottom), the coordinates of its
+    edges.
 
     Example:
         >>> panel = Panel((100, 100), (-1, -1, 1, 1))
@@ -57,44 +54,44 @@ class Panel:
         self._draw = ImageDraw.Draw(self._canvas)
 
     def copy(self) -> Self:
-        """Another panel with the same drawing on it: what never changes is drawn only once."""
+        """Make another panel with the same drawing on it, so that what never changes is drawn only once."""
         twin = copy.copy(self)
         twin._canvas = self._canvas.copy()
         twin._draw = ImageDraw.Draw(twin._canvas)
         return twin
 
     def image(self, pixels: Tensor) -> None:
-        """An image (C, H, W), C 1 or 3, float in [0, 1], its outer edges at ±1; every pixel is a rectangle."""
+        """Draw an image (C, H, W), C 1 or 3, float in [0, 1], its outer edges at ±1; every pixel is a rectangle."""
         (left, top), (right, bottom) = self._pixels([(-1, -1), (1, 1)]).round().astype(int).tolist()
         size = (max(1, right - left), max(1, bottom - top))
         self._canvas.paste(to_picture(pixels).resize(size, Image.Resampling.NEAREST), (left, top))
 
     def line(self, points: Points, colour: str, width: float = 2) -> None:
-        """A line through points (N, 2); it is broken where a point is not finite."""
+        """Draw a line through points (N, 2), broken where a point is not finite."""
         for piece in _finite_pieces(self._pixels(points)):
             if len(piece) > 1:
                 self._draw.line(piece.ravel().tolist(), colour, round(width * SMOOTH), joint="curve")
 
     def lines(self, many: Iterable[Points], colour: str, width: float = 1) -> None:
-        """Several lines of one colour, such as the rows and columns of a grid."""
+        """Draw several lines of one colour, such as the rows and columns of a grid."""
         for points in many:
             self.line(points, colour, width)
 
     def polygon(self, points: Points, fill: str | None = None, outline: str | None = None, width: float = 1) -> None:
-        """A closed outline (N, 2), filled or not."""
+        """Draw a closed outline (N, 2), filled or not."""
         corners = [tuple(point) for point in self._pixels(points).tolist()]
         if np.isfinite(corners).all():
             self._draw.polygon(corners, fill, outline, round(width * SMOOTH))
 
     def dots(self, points: Points, colour: str, radius: float = 2.5, outline: str | None = None) -> None:
-        """A dot at each of the points (N, 2) that is finite; the radius is in pixels of the screen."""
+        """Draw a dot at each of the points (N, 2) that is finite; the radius is in pixels of the screen."""
         r = radius * SMOOTH
         for x, y in self._pixels(points).tolist():
             if math.isfinite(x) and math.isfinite(y):
                 self._draw.ellipse((x - r, y - r, x + r, y + r), colour, outline, SMOOTH if outline else 0)
 
     def arrow(self, start: Sequence[float], end: Sequence[float], colour: str, width: float = 2.5) -> None:
-        """An arrow; where start and end are closer than a pixel there is nothing to point at, and none is drawn."""
+        """Draw an arrow; none if start and end are closer than a pixel."""
         a, b = self._pixels([start, end])
         length = float(np.hypot(*(b - a)))
         if not math.isfinite(length) or length < SMOOTH:
@@ -114,7 +111,7 @@ class Panel:
         anchor: str = "mm",
         halo: str | None = None,
     ) -> None:
-        """A line of text; `anchor` is Pillow's ("mm" is centred, "ls" starts on the baseline), `halo` a rim."""
+        """Write a line of text; `anchor` is Pillow's ("mm" is centred, "ls" starts on the baseline), `halo` a rim."""
         x, y = self._pixels([point])[0].round().astype(int).tolist()
         for ink, rim in ((halo, 2 * SMOOTH), (colour, 0)):
             if ink:
@@ -122,11 +119,11 @@ class Panel:
                 self._canvas.paste(ink, (x + left, y + top), letters)
 
     def picture(self) -> Image.Image:
-        """The panel at the size it is shown in."""
+        """Return the panel at the size it is shown in."""
         return self._canvas.reduce(SMOOTH)
 
     def _pixels(self, points: Points) -> np.ndarray:
-        """Coordinates of the panel to pixels of its canvas, (N, 2), far ones pulled in."""
+        """Turn coordinates of the panel into pixels of its canvas, (N, 2), far ones pulled in."""
         points = points.detach().cpu().numpy() if isinstance(points, Tensor) else np.asarray(points)
         left, top, right, bottom = self.extent
         scale = np.array(self._canvas.size) / (right - left, bottom - top)
@@ -135,7 +132,7 @@ class Panel:
 
 @lru_cache(1024)
 def _letters(text: str, size: float, anchor: str, rim: int) -> tuple[Image.Image, int, int]:
-    """A line of text as a mask, and where its corner lies from the anchor; drawn once and pasted often."""
+    """Draw a line of text as a mask, once for many uses, and say where its corner lies from the anchor."""
     left, top, right, bottom = map(math.floor, font(size).getbbox(text, anchor=anchor, stroke_width=rim))
     mask = Image.new("L", (right - left + 2, bottom - top + 2))
     ImageDraw.Draw(mask).text((-left, -top), text, 255, font(size), anchor, stroke_width=rim)
@@ -151,7 +148,7 @@ def _finite_pieces(points: np.ndarray) -> list[np.ndarray]:
 
 
 def aspect(image: Tensor) -> np.ndarray:
-    """Half the width and half the height of an image (C, H, W), the longer being 1.
+    """Return half the width and half the height of an image (C, H, W), the longer being 1.
 
     Example:
         >>> aspect(torch.zeros(1, 40, 80)).tolist()
@@ -162,7 +159,7 @@ def aspect(image: Tensor) -> np.ndarray:
 
 
 def to_picture(pixels: Tensor) -> Image.Image:
-    """An image (C, H, W), C 1 or 3, float in [0, 1], as Pillow's, in RGB; what is out of range is clipped."""
+    """Turn an image (C, H, W), C 1 or 3, float in [0, 1], into Pillow's, in RGB; clip what is out of range."""
     levels = (pixels.detach().cpu().float().nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
     if len(levels) == 1:
         return Image.fromarray(levels[0].numpy()).convert("RGB")
@@ -170,7 +167,7 @@ def to_picture(pixels: Tensor) -> Image.Image:
 
 
 def beside(pictures: Sequence[Image.Image], gap: int = 16, margin: int = 8) -> Image.Image:
-    """Pictures in a row, aligned at the top, on paper."""
+    """Set pictures in a row, aligned at the top, on paper."""
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1) + 2 * margin
     sheet = Image.new("RGB", (width, max(picture.height for picture in pictures) + 2 * margin), PAPER)
     left = margin
@@ -181,7 +178,7 @@ def beside(pictures: Sequence[Image.Image], gap: int = 16, margin: int = 8) -> I
 
 
 def below(pictures: Sequence[Image.Image], gap: int = 10) -> Image.Image:
-    """Pictures one below the other, aligned at the left, on paper."""
+    """Set pictures one below the other, aligned at the left, on paper."""
     height = sum(picture.height for picture in pictures) + gap * (len(pictures) - 1)
     sheet = Image.new("RGB", (max(picture.width for picture in pictures), height), PAPER)
     top = 0
@@ -192,7 +189,7 @@ def below(pictures: Sequence[Image.Image], gap: int = 10) -> Image.Image:
 
 
 def webp(image: Image.Image) -> bytes:
-    """A picture as the bytes of a WebP file, to the last bit: made as quickly as a PNG, and a third of its size.
+    """Write a picture as a WebP file, to the last bit: as quickly as a PNG, and a third of its size.
 
     Example:
         >>> sheet = Image.linear_gradient("L").convert("RGB")
@@ -205,7 +202,7 @@ def webp(image: Image.Image) -> bytes:
 
 
 def png(image: Image.Image) -> bytes:
-    """A picture as the bytes of a small PNG file."""
+    """Write a picture as a small PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=9)
     return buffer.getvalue()
@@ -213,6 +210,6 @@ def png(image: Image.Image) -> bytes:
 
 @cache
 def font(size: float, mono: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu at a size in pixels: matplotlib carries it, and it has θ, ∂, × and −, which Pillow's own font has not."""
+    """Load DejaVu at a size in pixels: matplotlib carries it, and it has θ, ∂, × and −, which Pillow's font lacks."""
     name = "DejaVuSansMono.ttf" if mono else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)

@@ -1,9 +1,9 @@
 """Two planes and what θ says about them: where the sampler looks, what comes out, and both in space.
 
-Lines are kept in homogeneous coordinates (x, y, w) until they are drawn. A matrix takes a straight line to a straight
-line, and a line is cut where it would leave the view or cross the horizon w = 0: each cut is one comparison of numbers
-that change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none. A
-family that bends lines is drawn in short straight pieces.
+Lines stay in homogeneous coordinates (x, y, w) until they are drawn. A matrix takes a straight line to a straight line,
+and a line is cut where it would leave the view or cross the horizon w = 0: each cut is one comparison of numbers that
+change evenly along the line, whatever θ is. So no transform, however wild, draws a line where there is none. A line
+that a family may bend is drawn in short straight pieces.
 """
 
 from functools import lru_cache
@@ -17,10 +17,8 @@ from stn_course.drawing.panel import SMOOTH, Panel, aspect, to_picture
 from stn_course.palette import FAINT, INK, OUTSIDE, PAPER, SOURCE, TARGET
 from stn_course.transforms import Transform
 
-SIZE = 296
-"""The side of a panel, in pixels of the screen."""
-REACH_INPUT = SIZE / 182
-"""How far the input panel sees: the image is 182 pixels wide in it."""
+SIZE = 296  # the side of a panel, in pixels of the screen
+REACH_INPUT = SIZE / 182  # how far the input panel sees: the image is 182 pixels wide in it
 REACH_OUTPUT = SIZE / 252
 REACH_SPACE, LOWER = 2.2, 0.2
 LINES = 9
@@ -34,7 +32,7 @@ AZIMUTH, ELEVATION, APART = np.radians(24.0), np.radians(31.0), 2.55
 
 
 def grid_lines(lines: int = LINES) -> np.ndarray:
-    """The rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 2), ends in (x, y)."""
+    """Make the rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 2), ends in (x, y)."""
     at = np.linspace(-1, 1, lines)[1:-1]
     one = np.ones_like(at)
     rows = np.stack((np.stack((-one, at), 1), np.stack((one, at), 1)), axis=1)
@@ -42,20 +40,13 @@ def grid_lines(lines: int = LINES) -> np.ndarray:
 
 
 def clipped(segments: np.ndarray, reach_x: float, reach_y: float) -> np.ndarray:
-    """What of some line segments lies within |x| ≤ reach_x, |y| ≤ reach_y.
+    """Cut line segments to what lies within |x| ≤ reach_x, |y| ≤ reach_y.
 
-    Args:
-        segments: (N, 2, 3), both ends in homogeneous coordinates; w may change its sign on the way.
-        reach_x, reach_y: half the width and half the height of the view.
-
-    Returns:
-        (M, 2, 2), ends in (x, y). A segment that crosses the horizon may leave two pieces, one that is not seen, or is
-        not finite, none.
+    Takes (N, 2, 3), both ends in homogeneous coordinates, where w may change its sign on the way; returns (M, 2, 2),
+    ends in (x, y). A segment that crosses the horizon may leave two pieces; one out of view, or not finite, leaves
+    none.
 
     Example:
-        >>> across = np.array([[[-4.0, 0, 1], [4, 0, 1]]])
-        >>> clipped(across, 2, 2).tolist()
-        [[[-2.0, 0.0], [2.0, 0.0]]]
         >>> over_the_horizon = np.array([[[1.0, 0, 1], [1, 0, -1]]])  # x runs from 1 to +∞, and on from −∞ to −1
         >>> clipped(over_the_horizon, 2, 2).tolist()
         [[[1.0, 0.0], [2.0, 0.0]], [[-2.0, 0.0], [-1.0, 0.0]]]
@@ -79,7 +70,7 @@ def clipped(segments: np.ndarray, reach_x: float, reach_y: float) -> np.ndarray:
 
 
 def line_through(line: np.ndarray) -> np.ndarray:
-    """The line a x + b y + c = 0 from end to end, as far as any view goes: (1, 2, 3), or (0, 2, 3) if a = b = 0."""
+    """Make the line a x + b y + c = 0, longer than any view: (1, 2, 3), or (0, 2, 3) if a = b = 0."""
     a, b, c = line / max(np.abs(line).max(), NOWHERE)
     length = np.hypot(a, b)
     if length < NOWHERE:
@@ -89,14 +80,7 @@ def line_through(line: np.ndarray) -> np.ndarray:
 
 
 class Planes:
-    """The three panels for one image and one θ.
-
-    Args:
-        image: (C, H, W), the input.
-        output: (C, H', W'), what the sampler made of it.
-        transform: the family.
-        theta: (n_params,), float64, target → source.
-    """
+    """The three panels for an image (C, H, W), its output (C, H', W') and a θ (n_params,), float64, target → source."""
 
     def __init__(self, image: Tensor, output: Tensor, transform: Transform, theta: Tensor):
         self.image, self.output = image, output
@@ -104,7 +88,7 @@ class Planes:
         pieces = 1 if "straight lines" in transform.keeps else PIECES
 
         def looks(points: np.ndarray) -> np.ndarray:
-            """Where points (..., 2) of the target look, homogeneous: (..., 3)."""
+            """Say where points (..., 2) of the target look, homogeneous: (..., 3)."""
             return transform.homogeneous(theta[None], torch.from_numpy(points)[None])[0].numpy()
 
         self.grid = clipped(looks(_in_pieces(grid_lines(), pieces)), *self.reach)
@@ -117,7 +101,7 @@ class Planes:
         self.horizon = clipped(line_through(np.array([across[2], along[2], origin[2]])), 1, 1)
 
     def input(self) -> Image.Image:
-        """The input with the sampling grid and the border over it, and the line on which the grid's parallels meet."""
+        """Draw the input, the sampling grid and the border over it, and the line where the grid's parallels meet."""
         panel = _ready_input(self.image).copy()
         panel.segments(self.grid, SOURCE, 1)
         panel.dashed(self.meeting)
@@ -126,7 +110,7 @@ class Planes:
         return panel.picture()
 
     def result(self) -> Image.Image:
-        """The output with the regular grid over it, and the horizon."""
+        """Draw the output with the regular grid over it, and the horizon."""
         panel = _ready_output(*aspect(self.output).tolist()).copy()
         panel.image(self.output)
         panel.segments(grid_lines(), TARGET, 1)
@@ -136,7 +120,7 @@ class Planes:
         return panel.picture()
 
     def space(self) -> Image.Image:
-        """The target plane with the output on it above the source plane with the input on it, their corners joined."""
+        """Draw the target plane with the output above the source plane with the input, and join their corners."""
         panel = _ready_space(self.image).copy()
         below, above = _in_space(aspect(self.image), -APART / 2), _in_space(aspect(self.output), APART / 2)
         panel.segments(_on(self.grid, below), SOURCE, 1)
@@ -153,27 +137,27 @@ class Planes:
 
 
 class _Sheet(Panel):
-    """A panel on which many lines are drawn at once and images lie as parallelograms."""
+    """A panel for many lines at once, and for images that lie as parallelograms."""
 
     def segments(self, ends: np.ndarray, colour: str, width: float) -> None:
-        """Straight lines: (N, 2, 2)."""
+        """Draw straight lines (N, 2, 2)."""
         for four in self._pixels(ends).reshape(-1, 4).tolist():
             self._draw.line(four, colour, round(width * SMOOTH))
 
     def dashed(self, ends: np.ndarray, dashes: int = 25) -> None:
-        """Dashed lines that show on dark and light: (N, 2, 2)."""
+        """Draw dashed lines (N, 2, 2) that show on dark and light."""
         self.segments(ends, PAPER, 3)
         at = np.linspace(0, 1, 2 * dashes).reshape(-1, 2, 1)  # from where to where each dash goes
         for start, end in ends:
             self.segments(start + at * (end - start), INK, 1.5)
 
     def corners(self, points: np.ndarray, colour: str) -> None:
-        """A large dot at the first of four points, the top left corner, and small ones at the others."""
+        """Draw a large dot at the first of four points, the top left corner, and small ones at the others."""
         self.dots(points[1:], colour, 3.2)
         self.dots(points[:1], colour, 6, PAPER)
 
     def plane(self, pixels: Tensor, corners: np.ndarray) -> None:
-        """An image (C, H, W) with its corners, from the top left clockwise, at these points (4, 2)."""
+        """Draw an image (C, H, W) with its corners, from the top left clockwise, at these points (4, 2)."""
         at = self._pixels(corners)
         left, top = np.floor(at.min(0)).astype(int).tolist()
         right, bottom = np.ceil(at.max(0)).astype(int).tolist()
@@ -190,7 +174,7 @@ class _Sheet(Panel):
 
 @lru_cache(8)
 def _ready_input(image: Tensor) -> _Sheet:
-    """What of the input panel does not change with θ."""
+    """Draw the part of the input panel that does not change with θ."""
     reach = REACH_INPUT / aspect(image)
     sheet = _Sheet((SIZE, SIZE), (-reach[0], -reach[1], reach[0], reach[1]), OUTSIDE)
     sheet.image(image)
@@ -216,33 +200,33 @@ def _ready_space(image: Tensor) -> _Sheet:
 
 
 def _in_pieces(segments: np.ndarray, pieces: int) -> np.ndarray:
-    """Straight segments (N, 2, 2), each cut into as many equal pieces: (N · pieces, 2, 2)."""
+    """Cut straight segments (N, 2, 2) into as many equal pieces each: (N · pieces, 2, 2)."""
     ends = np.linspace(0, 1, pieces + 1)[:, None]
     points = segments[:, :1] + ends * (segments[:, 1:] - segments[:, :1])  # (N, pieces + 1, 2)
     return np.stack((points[:, :-1], points[:, 1:]), axis=2).reshape(-1, 2, 2)
 
 
 def _in_space(stretch: np.ndarray, height: float) -> np.ndarray:
-    """The matrix (3, 3) that draws a plane at a height as it is seen from above and aside (without perspective)."""
+    """Make the matrix (3, 3) that draws a plane at a height, seen from above and aside (without perspective)."""
     cos, sin, tilt = np.cos(AZIMUTH), np.sin(AZIMUTH), np.sin(ELEVATION)
     seen = np.array([[cos, -sin, 0], [sin * tilt, cos * tilt, -height * np.cos(ELEVATION)], [0, 0, 1]])
     return seen @ np.diag([*stretch, 1])
 
 
 def _on(points: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """Points (..., 2) of a plane, as they are drawn."""
+    """Place points (..., 2) of a plane where they are drawn."""
     return points @ plane[:2, :2].T + plane[:2, 2]
 
 
 def _seen(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Homogeneous points (N, 3) as (N, 2), NaN where they are out of view."""
+    """Turn homogeneous points (N, 3) into (N, 2), NaN where they are out of view."""
     with np.errstate(divide="ignore", invalid="ignore"):
         flat = points[:, :2] / points[:, 2:]
     return np.where((np.abs(flat) <= reach).all(1, keepdims=True), flat, np.nan)
 
 
 def _ticks(sheet: Panel, reach: np.ndarray) -> None:
-    """Normalised coordinates along the lower and the left edge of an image."""
+    """Write normalised coordinates along the lower and the left edge of an image."""
     pixel = 2 * reach / SIZE
     for value, name in ((-1, "−1"), (0, "0"), (0.5, ""), (1, "1")):
         sheet.text((value, 1 + 6 * pixel[1]), name or "x", INK, 12, "mt")

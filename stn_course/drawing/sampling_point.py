@@ -15,9 +15,7 @@ from torch import Tensor
 from stn_course.sampling import bilinear_sample, nearest_sample, to_normalised
 
 SAMPLERS = {"bilinear": bilinear_sample, "nearest": nearest_sample}
-RING = 2
-"""How many pixels of padding are shown around an image: a point within 1.5 pixels of it has no farther neighbours."""
-
+RING = 2  # pixels of padding around an image: a point within 1.5 pixels of it has no farther neighbours
 NUDGE = 1e-9  # in pixels: what "just right of" a point on a kink means
 DECIMALS = 6  # of a slider's position: 2.0000000000000004 is 2
 
@@ -29,8 +27,7 @@ class Neighbour(NamedTuple):
     row: int
     weight: float
     value: float
-    corner: tuple[int, int]
-    """Where it lies among the four centres around the point: (0 left or 1 right, 0 upper or 1 lower)."""
+    corner: tuple[int, int]  # its place around the point: (0 left or 1 right, 0 upper or 1 lower)
 
 
 class Reading(NamedTuple):
@@ -39,30 +36,22 @@ class Reading(NamedTuple):
     normalised: tuple[float, float]
     neighbours: tuple[Neighbour, ...]
     value: float
-    slopes_x: tuple[float, float]
-    """∂V/∂x in grey levels per pixel, just left and just right of the point."""
-    slopes_y: tuple[float, float]
-    """∂V/∂y in grey levels per pixel, just above and just below the point."""
+    slopes_x: tuple[float, float]  # ∂V/∂x in grey levels per pixel, just left and just right of the point
+    slopes_y: tuple[float, float]  # ∂V/∂y, just above and just below it
 
 
 def read_point(
     image: Tensor, x: float, y: float, kernel: str = "bilinear", padding: str = "zeros", align_corners: bool = False
 ) -> Reading:
-    """What the package's sampler makes of one point, and why.
+    """Sample one point with the package's sampler, and say how the value came about.
+
+    On a kink of the kernel the slopes on the two sides differ; elsewhere they are the same.
 
     Args:
         image: (1, H, W), float, both sides at least 2.
         x, y: the point in pixels, within 1.5 of the outermost centres.
         kernel: "bilinear" or "nearest".
         padding: "zeros", "border" or "reflection".
-        align_corners: what ±1 means in normalised coordinates.
-
-    Returns:
-        The neighbours with their weights, the value and the slopes. On a kink of the kernel the slopes on the two
-        sides differ; elsewhere they are the same.
-
-    Raises:
-        ValueError: if the kernel or the padding is none of these.
 
     Example:
         >>> image = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
@@ -93,13 +82,11 @@ def read_point(
 
 
 def padded(image: Tensor, padding: str, align_corners: bool = False) -> Tensor:
-    """An image (1, H, W) in the rings of pixels that a padding mode supplies: (H + 2 · RING, W + 2 · RING).
+    """Surround an image (1, H, W) by the rings of pixels that a padding mode supplies: (H + 2 · RING, W + 2 · RING).
 
     Example:
         >>> padded(torch.tensor([[[1.0, 2.0, 3.0]] * 3]), "reflection")[2]
         tensor([2., 1., 1., 2., 3., 3., 2.])
-        >>> padded(torch.tensor([[[1.0, 2.0, 3.0]] * 3]), "reflection", align_corners=True)[2]
-        tensor([3., 2., 1., 2., 3., 2., 1.])
     """
     size = image.shape[1:]
     rows, columns = (torch.arange(-RING, n + RING, dtype=image.dtype) for n in size)

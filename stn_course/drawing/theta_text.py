@@ -12,10 +12,7 @@ MOST = 1e6
 
 
 def read_theta(text: str, transform: Transform) -> tuple[float, ...]:
-    """θ from text: numbers with commas or spaces between them; brackets and what PyTorch prints are read past.
-
-    Raises:
-        ValueError: if there is anything else, or not n_params of them; the message shows what came.
+    """Read θ from text: numbers with commas or spaces between them; brackets and what PyTorch prints do not matter.
 
     Example:
         >>> from stn_course.transforms import Attention
@@ -34,7 +31,7 @@ def read_theta(text: str, transform: Transform) -> tuple[float, ...]:
 
 
 def write_theta(theta: Sequence[float]) -> str:
-    """θ as text that `read_theta` reads back to the same numbers.
+    """Write θ so that `read_theta` reads back the same numbers.
 
     Example:
         >>> write_theta((0.5, 0.0, -0.25))
@@ -44,7 +41,7 @@ def write_theta(theta: Sequence[float]) -> str:
 
 
 def checked_theta(theta: Sequence[float] | Tensor, transform: Transform) -> tuple[float, ...]:
-    """θ with six decimals, or a ValueError."""
+    """Round θ to six decimals, or raise a ValueError."""
     numbers = [float(value) for value in (theta.tolist() if isinstance(theta, Tensor) else theta)]
     if len(numbers) != transform.n_params:
         names = ", ".join(transform.names)

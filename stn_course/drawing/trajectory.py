@@ -15,30 +15,22 @@ from torch import Tensor
 from stn_course.transforms import Transform, regular_grid
 
 SAMPLERS = ("bilinear", "nearest")
-SHARP_AFTER = 60
-"""The step from which on nothing is left of a blur."""
-REACH = 1e6
-"""No entry of θ may be larger; so far from the image there is nothing to be seen."""
+SHARP_AFTER = 60  # the step from which on no blur is left
+REACH = 1e6  # no entry of θ may be larger: so far from the image there is nothing to see
 ASIDE = 1e-9  # pixels: at the identity every sample sits on a kink; rounding shall not choose the side
 
 
 class Trajectory:
-    """The θ after each step of a descent, worked out when it is asked for, and remembered.
+    """The θ after each step of a descent, computed on demand and remembered.
 
     Args:
-        image: (H, W), what is sampled, with zeros around it.
-        template: (H', W'), what the sample should become.
-        theta: (n_params,), where the descent starts.
-        transform: the family θ belongs to.
-        rate: θ changes by the rate times the gradient in every step.
+        image: (H, W), the input, with zeros around it.
+        template: (H', W'), the output that descent aims at.
+        theta: (n_params,), where the descent starts; target → source.
         sampler: "bilinear", or "nearest", whose gradient is zero.
-        blur: standard deviation, in pixels, of the Gaussian that blurs both pictures at step 0. It shrinks evenly
-            until nothing is left of it at step `SHARP_AFTER`. Blurred slopes are gentle; the blurred pictures' loss
-            is multiplied by what makes the template's slopes count as much as before, so that one rate serves all.
-
-    Raises:
-        ValueError: if θ is not finite, or has an entry beyond `REACH`, or a blur is negative or not finite; later, if
-            a step before the start is asked for.
+        blur: standard deviation, in pixels, of the Gaussian that blurs both pictures at step 0; it shrinks evenly to
+            nothing at step `SHARP_AFTER`. Blur flattens slopes, so the blurred loss counts more: by the factor that
+            makes the template's slopes count as much as before. One rate serves all.
 
     Example:
         >>> from stn_course.transforms import Affine
@@ -70,31 +62,30 @@ class Trajectory:
         self._thetas = [theta.numpy()]
         self._losses: list[float] = []
         self._gradients: list[np.ndarray] = []
-        self.ended: int | None = None
-        """The last step there is, if the next one led to a θ that is not finite or beyond `REACH`."""
+        self.ended: int | None = None  # the last step, if the next θ would not be finite or lie beyond `REACH`
 
     def theta(self, step: int) -> np.ndarray:
-        """θ after a step, (n_params,); 0 is the start."""
+        """Return θ after a step, (n_params,); 0 is the start."""
         return self._thetas[self._until(step)]
 
     def loss(self, step: int) -> float:
-        """The mean squared difference after a step, between the pictures as they are: without the blur."""
+        """Return the mean squared difference after a step, without the blur."""
         return self._losses[self._until(step)]
 
     def losses(self, step: int) -> np.ndarray:
-        """The losses from the start up to a step."""
+        """Return the losses from the start up to a step."""
         return np.array(self._losses[: self._until(step) + 1])
 
     def gradient(self, step: int) -> np.ndarray:
-        """∂L/∂θ after a step, (n_params,), for the pictures as blurred as they are then: what the next step follows."""
+        """Return ∂L/∂θ after a step, (n_params,), for the blurred pictures: what the next step follows."""
         return self._gradients[self._until(step)]
 
     def blur(self, step: int) -> float:
-        """The standard deviation of the blur at a step, in pixels."""
+        """Return the standard deviation of the blur at a step, in pixels."""
         return self._blur * max(0.0, 1 - step / SHARP_AFTER)
 
     def _until(self, step: int) -> int:
-        """Go on until a step is known: the step itself, or the last one there is."""
+        """Go on until a step is known, and return it, or the last one there is."""
         if step < 0:
             raise ValueError(f"expected step as 0 or more, got {step}")
         while len(self._gradients) <= step and self.ended is None:
@@ -116,7 +107,7 @@ class Trajectory:
             self.ended = step
 
     def loss_and_gradient(self, theta: np.ndarray, sigma: float = 0.0) -> tuple[float, np.ndarray]:
-        """L and ∂L/∂θ at any θ, (n_params,), with both pictures blurred."""
+        """Compute L and ∂L/∂θ at any θ, (n_params,), with both pictures blurred."""
         image, template, weight = self._image, self._template, 1.0
         if sigma:
             image, template = blurred(image, sigma), blurred(template, sigma)
@@ -140,13 +131,13 @@ def _in_reach(theta: np.ndarray) -> bool:
 
 
 def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """An image (H, W) after a Gaussian blur of `sigma` pixels, with zeros around it."""
+    """Blur an image (H, W) by a Gaussian of `sigma` pixels, with zeros around it."""
     height, width = pixels.shape
     return _gaussian(height, sigma) @ pixels @ _gaussian(width, sigma)
 
 
 def _gaussian(n: int, sigma: float) -> np.ndarray:
-    """The matrix that blurs a column of n pixels."""
+    """Make the matrix that blurs a column of n pixels."""
     row = np.exp(-0.5 * (np.arange(-n, n + 1) / sigma) ** 2)
     return (row / row.sum())[n + np.subtract.outer(np.arange(n), np.arange(n))]
 
@@ -156,7 +147,7 @@ def _steepness(pixels: np.ndarray) -> float:
 
 
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """V, ∂V/∂x and ∂V/∂y at points in pixels, (N,) each: the bilinear kernel, zeros outside."""
+    """Return V, ∂V/∂x and ∂V/∂y at points in pixels, (N,) each: the bilinear kernel, zeros outside."""
     height, width = image.shape
     padded = np.zeros((height + 4, width + 4))  # two rings, so that every neighbour of every point has its place
     padded[2:-2, 2:-2] = image

@@ -25,12 +25,12 @@ WIDTH = 3 * SIZE + 2 * GAP + 2 * MARGIN
 class TransformationScene(Scene):
     """The pictures of a family of transforms, for some images.
 
-    Args:
-        transform: the family.
-        images: name → image (C, H, W), C 1 or 3, float in [0, 1]; a real digit and a test card if None.
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Play".
 
-    Raises:
-        TypeError, ValueError: if an image is not such a tensor; the message shows what came.
+    Args:
+        images: name → image (C, H, W), C 1 or 3, float in [0, 1]; a real digit and a test card if None.
 
     Example:
         >>> TransformationScene().figure(["zoom in"]).alt
@@ -53,21 +53,16 @@ class TransformationScene(Scene):
         return next(iter(self.images))
 
     def size(self, image: str | None = None) -> Size:
-        """(H, W) of an image; of the first if None."""
+        """Return (H, W) of an image; of the first if None."""
         return self.images[image or self.first].shape[1:]
 
     def presets(self, image: str | None = None) -> dict[str, tuple[float, ...]]:
-        """Named θ, for an image; for the first if None."""
+        """Name some θ for an image; for the first if None."""
         named = algebra.presets(self.transform, self.size(image))
         return {name: checked_theta(theta, self.transform) for name, theta in named.items()}
 
     def compose(self, theta: Sequence[float] | Tensor, image: str | None = None) -> Image.Image:
-        """The picture of a θ: input with the sampling grid, output, and the two planes in space.
-
-        Args:
-            theta: n_params numbers.
-            image: the name of one of the images; the first if None.
-        """
+        """Draw the input with the sampling grid, the output, and the two planes in space, for one θ (n_params,)."""
         source = self.images[image or self.first]
         row = torch.as_tensor(theta, dtype=torch.float32).detach().cpu().reshape(1, -1)
         planes = Planes(source, warp(source[None], row, self.transform)[0], self.transform, row[0].double())
@@ -91,13 +86,7 @@ class TransformationScene(Scene):
     def figure(
         self, states: Sequence[str | Sequence[float]], image: str | None = None, alt: str | None = None
     ) -> Still:
-        """A still strip, one state below the other, for readers without a kernel.
-
-        Args:
-            states: for each the name of a preset, or a θ.
-            image: the name of one of the images; the first if None.
-            alt: what the strip shows, in words.
-        """
+        """Make a still strip for readers without a kernel, one state below the other: presets' names, or θ."""
         pictures, words = [], []
         named = self.presets(image)
         for state in states:
@@ -112,7 +101,7 @@ class TransformationScene(Scene):
 
 @lru_cache(32)
 def _words(text: str, height: int, size: float, colour: str) -> Image.Image:
-    """A line of text as wide as a panel; drawn once, as drawing text takes longer than pasting it."""
+    """Draw a line of text as wide as a panel, once for many uses: drawing takes longer than pasting."""
     strip = Image.new("RGB", (SIZE, height), PAPER)
     ImageDraw.Draw(strip).text((0, height / 2), text, colour, font(size), "lm")
     return strip

@@ -1,7 +1,7 @@
 """A name → a task and a contestant, at a profile; and the records and weights of the runs that come along.
 
-`run` is where every number of the course comes from: it trains, goes on where it was stopped, looks at the test split
-once, at the end, with the very weights it saves (float16), and writes one record.
+Every number of the course comes from `run`: it trains, goes on where it was stopped, scores the test split once, at the
+end, with the very weights it saves (float16), and writes one record.
 """
 
 from stn_course.experiments.catalogue import EXPERIMENTS, Experiment, get_experiment

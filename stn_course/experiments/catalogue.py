@@ -10,13 +10,11 @@ from stn_course.tasks import TASKS, Contestant, Profile, Task
 
 @dataclass(frozen=True)
 class Experiment:
-    """A contestant at a task; what either says can be read here, too.
+    """A contestant at a task, and the facts of both.
 
     Example:
-        >>> EXPERIMENTS["rts-mnist/st-cnn"].title
-        'ST-CNN, affine'
-        >>> EXPERIMENTS["rts-mnist/st-cnn"].baseline
-        'rts-mnist/cnn'
+        >>> EXPERIMENTS["rts-mnist/st-cnn"].title, EXPERIMENTS["rts-mnist/st-cnn"].baseline
+        ('ST-CNN, affine', 'rts-mnist/cnn')
     """
 
     task: Task
@@ -52,7 +50,7 @@ EXPERIMENTS = {
 
 
 def get_experiment(name: str) -> Experiment:
-    """Return the experiment of a name; a ValueError lists the known ones for any other.
+    """Return the experiment of a name; for an unknown name, raise a ValueError that lists the known ones.
 
     Example:
         >>> get_experiment("mnist")

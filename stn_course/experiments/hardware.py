@@ -1,8 +1,8 @@
 """Find the device to compute on, and the precision in which a network trains sooner there.
 
-bfloat16 halves the bytes to move, and on some hardware the time of a product; on other hardware that has it float32
-is faster, and on a GPU a small network waits for launches, of which lower precision needs more. So `measure` times
-steps of the very network in both, once on each machine, and the data folder keeps the ratio.
+bfloat16 halves the bytes to move, and on some hardware the time of a product. On other hardware that has it float32 is
+faster, and on a GPU a small network waits for launches, of which lower precision needs more. So `measure` times steps
+of the very network in both, once on each machine, and the data folder keeps the ratio.
 """
 
 import json
@@ -25,13 +25,13 @@ from stn_course.tasks import Recipe
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 FILE = "precision.json"
 WORTH = 1.05  # times as fast: lower precision for less gain is not worth having
-TOO_SHORT = 5000  # images: a training of fewer is over before a measurement pays, and is the same on every machine
+TOO_SHORT = 5000  # images: shorter trainings end before a measurement pays, and are the same on every machine
 SECONDS, ON_A_CPU = 0.4, 64  # how long, and with how many images at most; a GPU's speed hangs on the batch's size
 _measured: dict[tuple[str, str], float] = {}  # also where the file cannot be written
 
 
 class Precision(NamedTuple):
-    """In which precision a network is trained, and why: one of `PRECISIONS`, and words."""
+    """One of `PRECISIONS`, and in words why a network is trained in it."""
 
     name: str
     because: str
@@ -40,12 +40,7 @@ class Precision(NamedTuple):
 def find_device(name: str | torch.device | None = None) -> torch.device:
     """Return the device of a name; if None a GPU where PyTorch finds one for CUDA, else the CPU.
 
-    Raises:
-        ValueError: if it is not there; the message lists what is.
-
     Example:
-        >>> find_device("cpu")
-        device(type='cpu')
         >>> find_device("tpu")
         Traceback (most recent call last):
         ValueError: expected device as one of cpu..., got 'tpu'
@@ -62,12 +57,7 @@ def find_device(name: str | torch.device | None = None) -> torch.device:
 
 
 def hardware_name(device: torch.device) -> str:
-    """Name a device as its maker does.
-
-    Example:
-        >>> isinstance(hardware_name(torch.device("cpu")), str)
-        True
-    """
+    """Name a device as its maker does."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:  # where Python itself knows the architecture alone
@@ -90,13 +80,9 @@ def native_bfloat16(device: torch.device) -> bool:
 
 
 def faster_precision(name: str, recipe: str, device: torch.device, images: float = math.inf) -> Precision:
-    """Choose the precision in which an experiment trains sooner on a device, by a measurement if need be, and say why.
+    """Choose the precision in which an experiment trains sooner on a device, and say why.
 
-    Args:
-        name: one of `EXPERIMENTS`.
-        recipe: its recipe; one that asks for float32 gets it.
-        device: where it is trained.
-        images: how many are trained on in all; for few nothing is measured.
+    Where the recipe asks for float32, or the training sees fewer than `TOO_SHORT` images in all, nothing is measured.
 
     Example:
         >>> faster_precision("rts-mnist/st-cnn", "published", torch.device("cpu"))
@@ -127,7 +113,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
 def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> float:
     """Measure how many times as fast a training step, forward and backward, is in bfloat16 as in float32.
 
-    The two take turns, and the shortest time of each counts. PyTorch's random state is left as it was.
+    The two take turns, and the shortest time of each counts. PyTorch's random state stays as it was.
     """
     reuse_freed_memory()
     cuda = device.type == "cuda"

@@ -18,10 +18,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
     """Load a file of weights into a model, in evaluation mode.
 
-    Raises:
-        DataError: if the file is damaged, holds the weights of another network, or what can be none: whole numbers, or
-            numbers that are not finite; it says which.
-        FileNotFoundError: if there is no such file.
+    A DataError says why the file does not serve: it is damaged, or holds the weights of another network, whole numbers,
+    or numbers that are not finite.
     """
     try:
         weights = load_tensors(path)
@@ -42,17 +40,12 @@ def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
 def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
     """Load the network of a recorded run that comes with the package, in evaluation mode on the CPU.
 
-    Args:
-        name: one of `EXPERIMENTS`.
-        recipe: "course" or "published".
+    If the package has no such run, a FileNotFoundError lists those that it has.
 
-    Raises:
-        ValueError: for an unknown name or recipe.
-        FileNotFoundError: if no such run comes with the package; the message lists those that do.
+    Built in: 05, "The honest comparison".
 
     Example:
-        >>> model = load_pretrained("rts-mnist/st-cnn")
-        >>> model.training
+        >>> load_pretrained("rts-mnist/st-cnn").training
         False
     """
     experiment = get_experiment(name)
@@ -66,7 +59,10 @@ def load_pretrained(name: str, recipe: str = "course") -> nn.Module:
 
 
 def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
-    """Load the record of a run that comes with the package; errors as `load_pretrained`."""
+    """Load the record of a run that comes with the package; errors as `load_pretrained`.
+
+    Built in: 05, "Watch it learn".
+    """
     lookup("recipe", recipe, get_experiment(name).recipes)
     path = _result_path(name, recipe, seed, ".json")
     if not path.exists():
@@ -78,7 +74,10 @@ def load_record(name: str, recipe: str = "course", seed: int = 0) -> dict:
 
 
 def records() -> list[dict]:
-    """All records that come with the package, in the order of `EXPERIMENTS`."""
+    """Load all records that come with the package, in the order of `EXPERIMENTS`.
+
+    Built in: 05, "The honest comparison".
+    """
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.rglob("*.json"))]
     order = list(EXPERIMENTS)
     return sorted(found, key=lambda r: (order.index(r["experiment"]), r["recipe"] != "published", r["seed"]))
@@ -87,10 +86,10 @@ def records() -> list[dict]:
 def results_table(task: str = "") -> str:
     """Make a Markdown table of the records that come along: test accuracy after the last epoch, in per cent.
 
-    Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest.
+    Several seeds of one run become one row with their mean and, in brackets, the lowest and the highest. `task` keeps
+    the experiments whose names begin with it: "rts-mnist".
 
-    Args:
-        task: only experiments whose names begin with it: "rts-mnist".
+    Built in: 05, "The honest comparison".
     """
     rows: dict[tuple[str, str, int], list[dict]] = {}
     for record in records():
@@ -109,13 +108,12 @@ def results_table(task: str = "") -> str:
 
 
 def comparison_table(task: str = "") -> str:
-    """Compare the published figure, its recipe here, the course's recipe, and the baseline without a transformer.
+    """Compare the published figure, its recipe here, the course's recipe, and the baseline, in a Markdown table.
 
-    A Markdown table with a row for each network with a transformer that has a figure: test accuracy in per cent, from
-    the records that come along; "–" for a missing one.
+    Each network with a transformer and a figure has a row: test accuracy in per cent, from the records that come along;
+    "–" for a missing one. `task` keeps the experiments whose names begin with it: "cifar10".
 
-    Args:
-        task: only experiments whose names begin with it: "cifar10".
+    Built in: 04, "What was it worth?".
     """
     runs: dict[tuple[str, str], list[dict]] = {}
     for record in records():
@@ -162,8 +160,7 @@ def _row(cells) -> str:
 def write_results(path: str | os.PathLike) -> None:
     """Put `results_table` between the lines `<!-- results:begin -->` and `<!-- results:end -->` of a text file.
 
-    Raises:
-        ValueError: if the file lacks one of the two lines; it is left as it was.
+    If the file lacks one of the two lines it stays as it was.
     """
     path = Path(path)
     before, begin, rest = path.read_text(encoding="utf-8").partition("<!-- results:begin -->\n")

@@ -41,8 +41,8 @@ HELD_OUT = 5000
 class Result:
     """The trained model, its history and its record (None if training was stopped).
 
-    The model is in evaluation mode and on the CPU, like that of `load_pretrained`, wherever it was trained. `saved`
-    says whether record and weights are in the folder, too.
+    The model is in evaluation mode and on the CPU, wherever it was trained. `saved` says whether record and weights are
+    in the folder, too.
     """
 
     model: nn.Module
@@ -71,34 +71,34 @@ def run(
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
-    Called again with the same arguments it goes on from its last finished epoch. When the disk fills up in the middle
-    it trains on, and says what it could not save. PyTorch's global random state is left as it was.
+    Called again with the same arguments it goes on from its last finished epoch. When the disk fills up it trains on,
+    and says what it could not save. It leaves PyTorch's global random state as it was.
+
+    Built in: 05, "Train it".
 
     Args:
         name: one of `EXPERIMENTS`.
         profile: "smoke", "quick" or "full"; see `profile_name`.
         recipe: "course" or "published".
         seed: of the weights, the order of the images and their distortions; from 0 to 2**64 - 1.
-        device: see `find_device`: "cpu", "cuda", "cuda:1", …; a GPU where there is one, else the CPU, if None.
+        device: "cpu", "cuda", "cuda:1", …; a GPU where there is one, else the CPU, if None.
         output: the folder for record, weights and checkpoints; one in `runs_folder()` if None.
         validate: hold out the last 5,000 training images (a tenth, if that is less), evaluate on them after each epoch
-            and at the end, and leave the test split alone. This is how recipes are chosen. The record says
-            "held_out_accuracy" then, and the folder is another one.
+            and at the end as "held_out_accuracy", in a folder of its own, and leave the test split alone. Recipes are
+            chosen this way.
         progress: whether to show a bar and a line for each epoch.
         precision: "float32" or "bfloat16", for the network in training; θ and the sampler stay in float32. If None, the
             precision in which the run began, if it goes on; else bfloat16 where the recipe allows it and
-            `faster_precision` has measured it to be faster. The record says which, and how it was chosen.
-        every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy". Training is the same.
-            It shows what a published "best epoch" is worth; a recipe chosen by it is chosen on the test split.
+            `faster_precision` has measured it to be faster. The record says which, and why.
+        every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy"; training is the same.
+            It shows what a published "best epoch" is worth: a recipe chosen by it is chosen on the test split.
 
     Raises:
-        ValueError: for an unknown experiment, profile, recipe, precision or device, with the known ones; a seed or an
-            output that is none; checkpoints of another run; or if the test split is to be left alone and scored after
-            every epoch.
+        CheckpointError: if the folder holds checkpoints of another run.
         ConnectionError: if the profile is "full" and the data set can neither be found nor downloaded.
-        OSError: if nothing can be written where the folder shall be, before anything is trained.
+        OSError: if the folder cannot be written, before anything is trained.
         TimeoutError: if another process has been training the same for ten minutes.
-        torch.OutOfMemoryError: if the GPU's memory is full and it cannot be helped; a note says what to do.
+        torch.OutOfMemoryError: if the GPU's memory is full and splitting does not help; a note says what to do.
 
     Example:
         >>> run("rts-mnist/lenet")
@@ -122,7 +122,7 @@ def run(
                 print("The same call goes on from the last finished epoch.")
             return Result(model.cpu(), history, None, folder)
         weights = _rounded(model)
-        model.load_state_dict(weights)  # what is scored is what is saved
+        model.load_state_dict(weights)  # score the very weights that it saves
         scored = evaluate(model, scoring, job.experiment.task.loss, job.experiment.task.score)
         record = _record(job, fingerprint, train, scored_on, scored, history)
         saved = _save(folder, weights, record)
@@ -183,7 +183,7 @@ def _splits(job: _Job) -> tuple[ImageData, ImageData]:
 
 
 def _folder(job: _Job, train: ImageData) -> Path:
-    """Choose the folder: the one asked for, else one that no run with held-out images or on other data shares."""
+    """Choose the folder: `output`, else one that no run with held-out images or on other data shares."""
     if job.output is not None:
         return Path(job.output)
     kind = "validation-runs" if job.validate else "runs"
@@ -191,7 +191,7 @@ def _folder(job: _Job, train: ImageData) -> Path:
 
 
 def _precision(job: _Job, folder: Path, images: int) -> Precision:
-    """Choose what was asked for; else what the run in this folder began with; else what is faster here."""
+    """Choose the precision: the argument, else that of the run in this folder, else the faster one here."""
     began = saved_fingerprint(folder / "checkpoints")
     if began.get("precision") in [*PRECISIONS] and job.precision in (None, began["precision"]):
         return Precision(began["precision"], began.get("precision_chosen"))
@@ -291,7 +291,7 @@ def _say_what_is_there(job: _Job, history: History) -> None:
 
 @contextlib.contextmanager
 def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
-    """PyTorch's global generators of the CPU and of one GPU, seeded, and put back in the end; no other is touched."""
+    """Seed PyTorch's global generators of the CPU and of one GPU, and put them back in the end; touch no other."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -304,12 +304,12 @@ def _random_state_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _rounded(model: nn.Module) -> dict[str, Tensor]:
-    """A model's weights as they are saved: half as large, and on the CPU."""
+    """Return a model's weights as `run` saves them: half as large, and on the CPU."""
     return {key: value.half().cpu() for key, value in model.state_dict().items()}
 
 
 def _save(folder: Path, weights: dict[str, Tensor], record: dict) -> bool:
-    """Write weights, then record; whether that was possible. What the learner waited for is not lost to a full disk."""
+    """Write weights, then record, and say whether that worked; a full disk must not cost the learner the training."""
     try:
         save_tensors(weights, folder / "weights.pt")
         with atomic_write(folder / "record.json") as part:

@@ -1,8 +1,7 @@
-"""The networks the course trains. Every network with a transformer is an `STNetwork`: it says where it looks.
+"""The networks that the course trains. Every network with a transformer is an `STNetwork`: it says where it looks.
 
 Each has a baseline without a transformer whose parameter count is within 2 %: the difference between the two is what
-the transformer does. All of them give logits; the log-softmax of the originals is part of the loss
-(`F.cross_entropy`).
+the transformer does. All give logits; the log-softmax of the originals is part of the loss (`F.cross_entropy`).
 """
 
 from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, RtsCifarSTN

@@ -1,7 +1,7 @@
-"""The networks for CIFAR-10, upright and distorted, and what they are compared with.
+"""The networks for CIFAR-10, upright and distorted, and their baselines.
 
-In all three spatial transformers the localisation network is as large as the classifier or larger. The baselines have
-no transformer; the parameters that it would cost make their layers wider instead.
+In all three spatial transformers the localisation network is as large as the classifier or larger. The baselines spend
+these parameters on wider layers instead.
 
 Source: the layer sizes of two public spatial transformers on CIFAR-10; a test holds the parameter counts.
 """
@@ -17,14 +17,7 @@ from stn_course.transforms import Affine, Transform
 class CifarCNN(nn.Module):
     """Two convolutions and a wide linear layer, with dropout: (B, 3, size, size) → (B, 10). 1,594,614 parameters.
 
-    Args:
-        channels: of the two convolutions.
-        size: height and width of the images.
-        hidden: features of the linear layer between.
-
-    Example:
-        >>> sum(p.numel() for p in CifarCNN().parameters())
-        1594614
+    Built in: 06, "Two networks, and where their parameters are".
     """
 
     def __init__(self, channels: tuple[int, int] = (30, 60), size: int = 32, hidden: int = 1024):
@@ -53,13 +46,9 @@ class CifarCNN(nn.Module):
 class CifarLeNet(nn.Module):
     """LeNet in colour: (B, 3, 32, 32) → (B, 10). As a baseline, 802,611 parameters.
 
-    Args:
-        channels: of the two convolutions; LeNet's own are (6, 16).
-        hidden: features of the two linear layers between; LeNet's own are (120, 84).
+    LeNet's own sizes are channels (6, 16) for the convolutions and hidden (120, 84) for the linear layers.
 
-    Example:
-        >>> sum(p.numel() for p in CifarLeNet().parameters())
-        802611
+    Built in: 06, "Two networks, and where their parameters are".
     """
 
     def __init__(self, channels: tuple[int, int] = (22, 58), hidden: tuple[int, int] = (436, 305)):
@@ -87,9 +76,7 @@ class CifarLeNet(nn.Module):
 class CifarSTN(STClassifier):
     """A spatial transformer before a `CifarCNN`: (B, 3, 32, 32) → (B, 10). 1,585,008 parameters (affine).
 
-    Example:
-        >>> sum(p.numel() for p in CifarSTN().parameters())
-        1585008
+    Built in: 06, "Two networks, and where their parameters are".
     """
 
     def __init__(self, transform: Transform = Affine()):
@@ -99,9 +86,7 @@ class CifarSTN(STClassifier):
 class CifarLeNetSTN(STClassifier):
     """A spatial transformer before a LeNet: (B, 3, 32, 32) → (B, 10). 802,492 parameters (affine).
 
-    Example:
-        >>> sum(p.numel() for p in CifarLeNetSTN().parameters())
-        802492
+    Built in: 06, "Two networks, and where their parameters are".
     """
 
     def __init__(self, transform: Transform = Affine()):
@@ -113,13 +98,10 @@ class CifarLeNetSTN(STClassifier):
 class RtsCifarSTN(STClassifier):
     """`CifarSTN` for distorted images on a canvas: (B, 3, 48, 48) → (B, 10). 1,191,792 parameters (affine).
 
-    It looks for the image at half the canvas' size, and its transformer gives the classifier 32×32 pixels: those of
-    the image, if it finds it. It starts with the middle of the canvas at the image's own size, not with the whole
-    canvas made smaller, and where it looks past the edge the canvas goes on, black as it is.
+    It searches the canvas at half its size and gives the classifier 32×32 pixels, those of the image if it finds it. At
+    first it looks at the middle of the canvas at the image's own size. Past the edge it sees more of the black canvas.
 
-    Example:
-        >>> sum(p.numel() for p in RtsCifarSTN().parameters())
-        1191792
+    Built in: 06, "Give it something to undo".
     """
 
     def __init__(self, transform: Transform = Affine()):
@@ -134,7 +116,7 @@ class RtsCifarSTN(STClassifier):
 
 
 def _localisation(size: int, transform: Transform) -> nn.Sequential:
-    """(B, 3, size, size) → θ (B, n_params), as both public networks have it."""
+    """Make the localisation network of both public networks: (B, 3, size, size) → θ (B, n_params)."""
     side = ((size - 6) // 2 - 4) // 2
     return nn.Sequential(
         nn.Conv2d(3, 64, 7),

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 class GreyConv2d(nn.Conv2d):
     """`nn.Conv2d` for images of one channel, faster to train on a CPU.
 
-    PyTorch's routine for the gradient of the images is made for many channels and wastes most of its time on one. So
-    the images are given to it k times, each a column further, as k channels; it is PyTorch's own convolution all the
-    same. The channels lie last in memory, as the pooling that follows likes it.
+    PyTorch's gradient of the images is made for many channels and wastes most of its time on one. So this layer gives
+    PyTorch's convolution the images k times, as k channels, each moved one column further. The channels lie last in
+    memory, which suits the pooling that follows.
 
-    On other devices it is `nn.Conv2d` as it stands, and so it is for those who take down what is computed to have it
-    computed elsewhere (`torch.compile`, `torch.export`, `torch.jit.trace`, ONNX).
+    It is `nn.Conv2d` itself on other devices, and under tools that record the computation (`torch.compile`,
+    `torch.export`, `torch.jit.trace`, ONNX).
+
+    Built in: 05, "Two networks of one size".
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):

@@ -2,8 +2,8 @@
 
     block(x) = x + f(x)      f: two convolutions, each with batch normalisation and ReLU
 
-Source: He et al., "Deep Residual Learning for Image Recognition" (2016), for the blocks. Nine layers
-with two blocks are the shape that entries for the shortest training time on CIFAR-10 have settled on.
+Source: the blocks are those of He et al., "Deep Residual Learning for Image Recognition" (2016). Nine layers with two
+blocks are the usual shape in contests for the shortest training time on CIFAR-10.
 """
 
 from torch import Tensor, nn
@@ -14,13 +14,7 @@ from stn_course.transforms import Affine, Transform
 
 
 class Residual(nn.Module):
-    """x + f(x), for two 3×3 convolutions f: (B, channels, H, W) → the same shape.
-
-    Example:
-        >>> import torch
-        >>> Residual(8)(torch.rand(2, 8, 4, 4)).shape
-        torch.Size([2, 8, 4, 4])
-    """
+    """x + f(x), for two 3×3 convolutions f: (B, channels, H, W) → the same shape."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -31,12 +25,7 @@ class Residual(nn.Module):
 
 
 class ResidualCNN(nn.Module):
-    """Nine layers, two residual blocks: (B, 3, 32, 32) → (B, 10). 6,573,130 parameters.
-
-    Example:
-        >>> sum(p.numel() for p in ResidualCNN().parameters())
-        6573130
-    """
+    """Nine layers, two residual blocks: (B, 3, 32, 32) → (B, 10). 6,573,130 parameters."""
 
     def __init__(self):
         super().__init__()
@@ -62,12 +51,8 @@ class ResidualCNN(nn.Module):
 class ResidualSTN(STClassifier):
     """A spatial transformer before a `ResidualCNN`: (B, 3, 32, 32) → (B, 10). 6,658,608 parameters (affine).
 
-    The transformer is small, 1.3 % of the parameters, so that the network without it is its rival as it stands. It
-    looks at the halved image, and beyond the edge it sees the edge: zeros would be a grey frame.
-
-    Example:
-        >>> sum(p.numel() for p in ResidualSTN().parameters())
-        6658608
+    The transformer has only 1.3 % of the parameters, so the bare network is its baseline. It searches the halved image,
+    and beyond the edge it sees the edge repeated: zeros would be a grey frame.
     """
 
     def __init__(self, transform: Transform = Affine()):

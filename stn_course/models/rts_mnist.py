@@ -15,9 +15,7 @@ from stn_course.transforms import Affine, Transform
 class CNN(nn.Module):
     """The baseline for 42×42 distorted digits: (B, 1, 42, 42) → (B, 10). 112,052 parameters with 36 channels.
 
-    Example:
-        >>> sum(p.numel() for p in CNN().parameters())
-        112052
+    Built in: 05, "Two networks of one size".
     """
 
     def __init__(self, channels: int = 36):
@@ -42,11 +40,9 @@ class CNN(nn.Module):
 class STCNN(STClassifier):
     """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 110,478 parameters (affine).
 
-    The localisation network works on the input at half size: where a digit lies can be seen from afar.
+    The localisation network gets the input at half size: where a digit lies can be seen from afar.
 
-    Example:
-        >>> sum(p.numel() for p in STCNN().parameters())
-        110478
+    Built in: 05, "Two networks of one size".
     """
 
     def __init__(self, transform: Transform = Affine()):

@@ -9,7 +9,11 @@ from stn_course.spatial_transformer import SpatialTransformer
 
 
 class Look(NamedTuple):
-    """One layer at work: what it was given, its θ, and what it handed on."""
+    """One layer at work: its input, its θ and its output.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    """
 
     layer: SpatialTransformer
     theta: Theta  # (B, n_params)
@@ -18,7 +22,10 @@ class Look(NamedTuple):
 
 
 def look(layer: SpatialTransformer, images: Images) -> Look:
-    """Look at images, or at features, through a layer: `look(layer, x).warped` is `layer(x)`."""
+    """Look at images, or at features, through a layer: `look(layer, x).warped` is `layer(x)`.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    """
     theta = layer.theta(images)
     return Look(layer, theta, images, layer.warp(images, theta))
 
@@ -30,10 +37,13 @@ class STNetwork(nn.Module):
         one after another     first = look(self.first, x);  [first, look(self.second, first.warped)]
 
     One transformer, then a classifier, is an `STClassifier`.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 03, "In parallel".
     """
 
     def looks(self, x: Images) -> list[Look]:
-        """Say where the network looks: (B, C, H, W) → one `Look` a transformer, in the order they are used."""
+        """Say where the network looks: one `Look` a transformer, in the order they are used."""
         raise NotImplementedError(f"expected {type(self).__name__} to say where it looks, got no method looks")
 
     def localisation_parameters(self) -> list[nn.Parameter]:
@@ -52,10 +62,8 @@ class STNetwork(nn.Module):
 class STClassifier(STNetwork):
     """A spatial transformer, then a classifier that knows nothing of it: (B, C, H, W) → (B, classes).
 
-    Example:
-        >>> from stn_course.models import TutorialSTN
-        >>> [name for name, _ in TutorialSTN().named_children()]
-        ['spatial_transformer', 'classifier']
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 04, "Any network, and a transformer in front".
     """
 
     def __init__(self, spatial_transformer: SpatialTransformer, classifier: nn.Module):

@@ -34,17 +34,12 @@ def draw_curves(
     """Draw curves over one x: the first of a colour is solid, the next are dashed, dotted and dash-dotted.
 
     Args:
-        axis: where to draw.
-        x: (N,), where the curves are known.
-        curves: label → (N,) values.
+        curves: label → (N,) values, one for each x.
         colours: of all curves, or label → colour; blue where none is named, and black for dots.
         dots: label → (x, y), drawn over the curves: what is given, such as pixels, or stands out.
         legend: "inside", "above" or "right" of the panel, or None.
         marker: matplotlib's sign for every value of a curve.
         settings: what matplotlib's `set` takes, such as `xlabel`.
-
-    Raises:
-        ValueError: if a curve has more or fewer values than there are x.
 
     Example:
         >>> figure, [axis] = panels("a line and a parabola")
@@ -57,7 +52,9 @@ def draw_curves(
         if len(y) != len(x):
             raise ValueError(f"expected {len(x)} values, one for each x, got {len(y)} for {label!r}")
         colour = named.get(label, TARGET)
-        style = LINES[[line.get_color() for line in axis.lines].count(colour) % 4]  # told apart without colour, too
+        style = LINES[
+            [line.get_color() for line in axis.lines].count(colour) % 4
+        ]  # without colour the lines differ, too
         axis.plot(x, y, style, color=colour, linewidth=2, marker=marker, markersize=4, label=label)
     for label, (at, values) in (dots or {}).items():
         axis.plot(at, values, "o", color=named.get(label, INK), markersize=5, label=label)
@@ -68,19 +65,18 @@ def draw_curves(
 
 @styled
 def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", alt: str | None = None) -> Figure:
-    """Loss (on a logarithmic axis) or another column against the epoch, one curve a run.
+    """Draw the loss (on a logarithmic axis) or another column against the epoch, one curve a run.
 
-    Args:
-        curves: label → rows of a history or a record's "epochs_run". A label that starts with "CNN" is a baseline and
-            drawn in grey with dots; solid lines are the first of a kind, dashed and dotted ones the next.
-        column: which value of the rows.
-        alt: what the figure shows, in words.
+    `curves` maps labels to the rows of a history or of a record's "epochs_run". A label that starts with "CNN" is a
+    baseline: grey, with dots.
+
+    Built in: 05, "Learning curves".
     """
     ends = ", ".join(f"{label} ends at {rows[-1][column]:.3g}" for label, rows in curves.items())
     figure, [axis] = panels(alt or f"{column} by epoch: {ends}", size=(7.2, 3.6))
     for label, rows in curves.items():
         colour = BASELINE if label.startswith("CNN") else TARGET
-        marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # a kind is told without colour, too
+        marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # without colour the kinds differ, too
         values = {label: [row[column] for row in rows]}
         draw_curves(axis, [row["epoch"] for row in rows], values, colour, marker=marker)
         axis.lines[-1].set(markersize=6, markevery=max(1, len(rows) // 12))
@@ -95,12 +91,11 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
 
 @styled
 def recovered_poses(true: Pose, recovered: Pose, alt: str | None = None) -> Figure:
-    """The angle and the scale that distorted each image against those the network undid.
+    """Draw the angle and the scale that distorted each image against those that the network's θ undid.
 
-    Args:
-        true: the poses that were drawn.
-        recovered: the poses behind the network's θ, up to a turn and a size of its own choice.
-        alt: what the figure shows, in words.
+    The recovered ones are right up to a turn and a size that the network chose for all images.
+
+    Built in: 05, "Does it recover the pose?".
     """
     figure = Figure(alt or "true against recovered angle and scale", 7.2, 3.5)
     for axis, name, word, unit in zip(

@@ -34,7 +34,7 @@ class Figure(MatplotlibFigure):
         self.alt = alt
 
     def png(self, dpi: int = 110) -> bytes:
-        """The figure as the bytes of a PNG file."""
+        """Return the bytes of a PNG file."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=dpi)
         return buffer.getvalue()
@@ -57,17 +57,10 @@ def panels(
     columns: int | None = None,
     **arrangement,
 ) -> tuple[Figure, list[Axes]]:
-    """Empty panels beside each other, each with its title above, to be drawn on by the functions below.
+    """Make empty panels, each with its title above, to draw on: from left to right, from top to bottom.
 
-    Args:
-        alt: what the figure will show, in words.
-        titles: one a panel.
-        size: (width, height) of a panel in inches.
-        columns: panels in a row; all of them if None.
-        arrangement: what matplotlib's `subplots` takes besides, such as `width_ratios` or `sharey`.
-
-    Returns:
-        The figure, and its panels from left to right and from top to bottom.
+    `size` is (width, height) of a panel in inches; `columns` panels stand in a row, all of them if None; `arrangement`
+    is what matplotlib's `subplots` takes besides, such as `width_ratios` or `sharey`.
 
     Example:
         >>> figure, (left, right) = panels("an input beside its output", ["input", "output"], size=(3, 3))

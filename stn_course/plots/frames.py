@@ -7,14 +7,21 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from stn_course.algebra import target_border
-from stn_course.checks import describe
+from stn_course.checks import Theta, describe
 from stn_course.palette import SOURCE, TARGET
 from stn_course.plots.figure import Figure, panels
 from stn_course.transforms import Affine, Transform
 
 
-def draw_border(axis: Axes, theta: Tensor, transform: Transform = Affine(), **line) -> None:
-    """Draw on an image the border where the sampler looks, with a dot at the output's top left corner."""
+def draw_border(axis: Axes, theta: Theta, transform: Transform = Affine(), **line) -> None:
+    """Draw on an image the border where the sampler looks, with a dot at the output's top left corner.
+
+    θ is one alone, (n_params,); `line` takes what matplotlib's `plot` takes.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "The regular grid".
+    """
     border = target_border(theta, transform)
     axis.plot(*border.T, **({"color": SOURCE, "linewidth": 2} | line))
     axis.plot(*border[0], "o", color=line.get("color", SOURCE), markersize=5)
@@ -26,23 +33,17 @@ LETTER_F = ((-0.3, 0.55), (-0.3, 0.0), (0.2, 0.0), (-0.3, 0.0), (-0.3, -0.55), (
 def moved_frames(
     matrices: Mapping[str, Tensor], alt: str, reach: float = 1.7, columns: int = 4, size: float = 2.35
 ) -> Figure:
-    """One panel a matrix: a frame with a letter F where it starts, in blue, and where the matrix takes it.
+    """Draw one panel a matrix: a frame with a letter F where it starts, in blue, and where the matrix takes it.
 
     A dot marks the corner that starts at the top left. Nothing is drawn where the third coordinate is not positive.
 
-    Args:
-        matrices: title → (3, 3), target → source.
-        alt: what the figure shows, in words.
-        reach: the panels go from -reach to reach, normalised.
-        columns: panels in a row.
-        size: width of a panel in inches.
+    `matrices` maps titles to (3, 3), target → source. The panels go from -reach to reach, normalised; `size` is the
+    width of a panel in inches.
 
-    Raises:
-        ValueError: if a matrix is not (3, 3).
+    Built in: 01, "Four moves".
 
     Example:
-        >>> figure = moved_frames({"nothing": torch.eye(3)}, "a frame that stays where it is")
-        >>> figure.axes[0].get_title()
+        >>> moved_frames({"nothing": torch.eye(3)}, "a frame that stays where it is").axes[0].get_title()
         'nothing'
     """
     figure, axes = panels(alt, [*matrices], (size, size + 0.2), columns)

@@ -29,18 +29,12 @@ def image_grid(
     size: float = 0.95,
     thetas: Sequence[Tensor | None] | None = None,
 ) -> Figure:
-    """Images side by side, each with its title above.
+    """Draw images side by side, each with its title above.
 
-    Args:
-        images: (N, C, H, W) with C 1 or 3, float in [0, 1] or uint8; or a list of (C, H, W), each of its own size.
-        titles: one an image.
-        columns: images in a row.
-        alt: what the figure shows, in words.
-        size: width of an image in inches.
-        thetas: one an image, (6,): where the sampler looks, of which the border is drawn; None for an image without.
+    The images are float in [0, 1] or uint8, C 1 or 3; in a list each may have a size of its own. `size` is the width of
+    one in inches. `thetas` has a θ (6,) an image, whose border to draw, or None.
 
-    Raises:
-        ValueError: if there are not as many titles, or thetas, as images.
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
     """
     n = len(images)
     for name, values in (("titles", titles), ("thetas", thetas)):
@@ -63,7 +57,9 @@ def image_grid(
 
 
 def height_to_width(images: Tensor) -> float:
-    """Height over width, in pixels, of images (..., H, W): how long a unit along y is drawn against one along x.
+    """Return height over width, in pixels: how long a unit along y is drawn against one along x.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
 
     Example:
         >>> height_to_width(torch.zeros(1, 40, 80))
@@ -78,6 +74,8 @@ def show_image(axis: Axes, image: Tensor) -> None:
     """Draw one image (C, H, W) in normalised coordinates, without ticks; its pixels are square.
 
     The panel ends at the image's edge, whatever else is drawn on it, until its limits are set.
+
+    Built in: 01, "The regular grid".
     """
     pixels = image.detach().cpu().float() / (255 if image.dtype == torch.uint8 else 1)
     shown = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
@@ -99,16 +97,13 @@ def show_pixels(
 ) -> None:
     """Draw one grey image in pixel coordinates: the centre of the pixel in column m and row n is (m, n).
 
+    Built in: 02, "What lies between the pixels?".
+
     Args:
-        axis: where to draw.
         image: (1, H, W), float in [0, 1].
         values: write the value of each pixel above its centre.
-        weights: (H, W), what counts for the pixels: a green frame, the thicker the larger, and the number; none for 0.
-        size: (H, W) of the image whose pixel coordinates are meant, if this is an enlarged one of it, which has
-            neither dots nor numbers.
-
-    Raises:
-        ValueError: if the image is not one grey image.
+        weights: (H, W): a green frame for each pixel, the thicker the larger its weight, and the number; none for 0.
+        size: (H, W) of the original, if the image is an enlarged copy of it, shown without dots and numbers.
 
     Example:
         >>> from stn_course.plots import panels
@@ -142,15 +137,11 @@ def draw_points(
 ) -> None:
     """Draw dots, the places where a sampler looks, and a green arrow from each, such as its gradient.
 
-    Args:
-        axis: where to draw.
-        points: (..., 2), x and y in the coordinates of the axis.
-        arrows: (..., 2), in the same coordinates.
-        size: area of a dot in square points; 0 for none.
-        colour: of the dots.
+    Points and arrows may be in pixels, if the axis is; `size` is a dot's area in square points.
 
-    Raises:
-        ValueError: if there is not one arrow a point.
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "The regular grid".
 
     Example:
         >>> from stn_course.plots import panels
@@ -176,14 +167,13 @@ def warping(
     transform: Transform = Affine(),
     alt: str | None = None,
 ) -> Figure:
-    """Left the input with the sampling grid over it, right the output with its regular grid: the same dots, moved.
+    """Draw the input with its sampling grid, and beside it the output with its regular grid: the same dots, moved.
 
-    Args:
-        image: (C, H, W), the input.
-        theta: (n_params,).
-        output: (C, H', W'), what the sampler made of it.
-        transform: the family θ belongs to.
-        alt: what the figure shows, in words.
+    The images are (C, H, W) and (C, H', W'); θ is one alone, (n_params,).
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 00, "How it does that, in one picture".
     """
     flattest = min(1, max(height_to_width(image), height_to_width(output)))
     figure = Figure(alt or "an input with its sampling grid, and the output", 7.2, 1.0 + 3.1 * flattest)
@@ -227,6 +217,9 @@ def learned_transformations(
 
     A network that looks several times at its input has all borders in one row, and a row of what it sees for each; one
     that looks again at what it saw has a row for each. Of features the mean of all channels is drawn.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 05, "What it looks at".
 
     Args:
         model: an `STNetwork` that classifies, in evaluation mode.

@@ -1,6 +1,6 @@
 """Data, distortion, loss and score, and who competes: one file a task.
 
-Each file says `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`; a new file needs its name in the list below.
+Each file says `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`; add the name of a new file to the list below.
 """
 
 import importlib

@@ -13,7 +13,10 @@ from stn_course.models import STNetwork
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. `localisation_rate` multiplies the learning rate of the localisation networks."""
+    """How to train a network. `localisation_rate` multiplies the learning rate of the localisation networks.
+
+    Built in: 05, "Train it".
+    """
 
     optimizer: str
     learning_rate: float
@@ -40,16 +43,15 @@ class Recipe:
         )
 
 
+# what all recipes of the course have in common; call it with (learning_rate, batch_size, …)
 course_recipe = functools.partial(Recipe, "adamw", one_cycle=True, clip=1.0, autocast=True)
-"""A recipe of the course's own: (learning_rate, batch_size, …); all of them have this in common."""
 
 
 @dataclass(frozen=True)
 class Profile:
     """How much of an experiment is done: sizes and epochs, never another path through the code.
 
-    `offline` is True to use what comes with the package, False to insist on the whole data set, None to take what is
-    there.
+    `offline`: True uses what comes with the package, False insists on the whole data set, None takes what is there.
     """
 
     epochs: int
@@ -58,8 +60,7 @@ class Profile:
     offline: bool | None = None
 
 
-OFFLINE = {"smoke": True, "quick": None, "full": False}
-"""The profiles by name, and whether each does without a network."""
+OFFLINE = {"smoke": True, "quick": None, "full": False}  # whether each profile does without a network
 
 
 def profiles(smoke: Profile, quick: Profile, full: Profile) -> Mapping[str, Profile]:

@@ -19,6 +19,8 @@ def ten_digits() -> Tensor:
 
     They are the first 0, 1, …, 9 of MNIST's test split under the fixed draw of `distorted`, and come with the package.
 
+    Built in: 05, "Watch it learn".
+
     Example:
         >>> ten_digits().shape
         torch.Size([10, 1, 42, 42])

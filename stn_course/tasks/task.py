@@ -18,7 +18,7 @@ TEST_SEED = 20150605
 def first_of_each(data: ImageData) -> Tensor:
     """Pick the first image of each class that there is: (classes, C, H, W), float32 in [0, 1].
 
-    Where labels are not one class an image these are the first ten.
+    Where labels are not one class an image, pick the first ten.
     """
     if data.labels.ndim > 1 or data.labels.is_floating_point():
         return data.images[:10].float() / 255
@@ -28,24 +28,14 @@ def first_of_each(data: ImageData) -> Tensor:
 
 @dataclass(frozen=True)
 class Task:
-    """Images, their distortion, a loss and a score; nothing about the network.
+    """Images, their distortion, a loss and a score; nothing about the network."""
 
-    Args:
-        name: the first half of the names of its experiments: "rts-mnist".
-        load: (split, offline=…) → `ImageData`, for the splits "train" and "test".
-        profiles: how much is trained and scored, by the profile's name.
-        distortion: applied to both splits; an augmentation belongs to a recipe, and to training alone.
-        normalise: the last thing that happens to images, in training and in scoring.
-        probe_images: scored images → those whose θ is recorded after each epoch, (N, C, H, W), float32 in [0, 1].
-        loss, score: what is minimised, and what is reported; as for `fit`.
-    """
-
-    name: str
-    load: Callable[..., ImageData]
-    profiles: Mapping[str, Profile]
-    distortion: RTS | None = None
-    normalise: Normalise | None = None
-    probe_images: Callable[[ImageData], Tensor] = first_of_each
+    name: str  # the first half of the names of its experiments: "rts-mnist"
+    load: Callable[..., ImageData]  # (split, offline=…), for the splits "train" and "test"
+    profiles: Mapping[str, Profile]  # how much is trained and scored, by the profile's name
+    distortion: RTS | None = None  # of both splits; an augmentation belongs to a recipe, and to training alone
+    normalise: Normalise | None = None  # the last thing that happens to images, in training and in scoring
+    probe_images: Callable[[ImageData], Tensor] = first_of_each  # scored → those whose θ each epoch records, in [0, 1]
     loss: Loss = F.cross_entropy
     score: Score = accuracy
 
@@ -54,7 +44,7 @@ class Task:
         return data if self.distortion is None else distorted(data, self.distortion)
 
     def training_transform(self, recipe: Recipe) -> Callable[[Tensor, torch.Generator | None], Tensor]:
-        """Make the function that augments, distorts and normalises a batch of training images, as far as asked for."""
+        """Make the function that augments, distorts and normalises a batch of training images, as the task asks."""
         steps = [step for step in (recipe.augmentation, self.distortion, self.normalise) if step is not None]
 
         def prepare(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -67,30 +57,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A network and its recipes by name; it knows nothing of the task.
+    """A network and its recipes by name; it knows nothing of the task."""
 
-    Args:
-        title: what tables and figures call it.
-        model: makes the network, untrained.
-        recipes: "course", and "published" where there is something to repeat.
-        published: what the original reported, in per cent, or None.
-        baseline: the contestant without a transformer to compare with, by its name at the same task, or None.
-        profiles: its own, if the task's do not suit it.
-    """
-
-    title: str
-    model: Callable[[], nn.Module]
-    recipes: Mapping[str, Recipe]
-    published: float | None = None
-    baseline: str | None = None
-    profiles: Mapping[str, Profile] | None = None
+    title: str  # what tables and figures call it
+    model: Callable[[], nn.Module]  # makes the network, untrained
+    recipes: Mapping[str, Recipe]  # "course", and "published" where there is something to repeat
+    published: float | None = None  # what the original reported, in per cent
+    baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
+    profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
 
 
 def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageData:
     """Put a data set under one fixed draw of distortions, the same on every machine.
 
-    It is made on the CPU in float64 and rounded to the eight bits that images come in, so that the last bit of a
-    machine's arithmetic does not reach the digest.
+    The CPU makes it in float64 and rounds to the eight bits that images come in, so that the last bit of a machine's
+    arithmetic does not reach the digest.
+
+    Built in: 05, "The honest comparison".
     """
     generator = torch.Generator().manual_seed(seed)
     theta = distortion.sample(len(data), generator, dtype=torch.float64)

@@ -15,7 +15,7 @@ from stn_course.drawing.scene import Scene
 from stn_course.widgets.sliders import on_a_step
 
 KEPT = 64  # pictures, some 50 kB each
-AFTERWARDS = 0.04  # seconds: by then the page shows the picture, and has time for other things
+AFTERWARDS = 0.04  # seconds: by then the page has shown the picture
 AT_REST = 0.09  # seconds after which the next picture is drawn ahead
 NOT_DRAWN = "<b>Not drawn:</b> "
 
@@ -23,26 +23,16 @@ NOT_DRAWN = "<b>Not drawn:</b> "
 class Explorer:
     """Controls over a scene, and the picture that follows them.
 
-    What a reader waits for is the picture, so it is sent alone, and what is written beside it follows when it is there.
-    Who presses a key on a slider mostly presses it again. So when the controls have come to rest, the picture of the
-    next step is drawn ahead, and the key press finds it ready; it takes longer to draw a picture than to send it.
+    A reader waits for the picture, so the explorer sends it alone, and the words beside it follow a moment later.
+    Whoever presses a key on a slider mostly presses it again; drawing takes longer than sending. So when the controls
+    have come to rest, the explorer draws the picture of the next step ahead, and the key press finds it ready.
 
-    Args:
-        scene: what is drawn.
-        width: of the picture, in pixels of the screen; its own if None.
-
-    Attributes:
-        widget: what a notebook shows.
-        controls: all controls by name.
-        settings: those of them whose values are the state, by the names that the scene's `compose` has for them.
-        picture: the `ipywidgets.Image` into which pictures are sent.
-        reset: the button that brings back the scene's first state.
-        message: what is said when a picture cannot be drawn.
+    `width` is the picture's, in pixels of the screen; its own if None.
     """
 
-    widget: ipywidgets.Widget
-    controls: dict[str, ipywidgets.Widget]
-    settings: dict[str, ipywidgets.Widget]
+    widget: ipywidgets.Widget  # what a notebook shows
+    controls: dict[str, ipywidgets.Widget]  # all of them, by name
+    settings: dict[str, ipywidgets.Widget]  # those whose values are the state, by their names in `compose`
     _by_hand = True
     _following: asyncio.TimerHandle | None = None
     _drawing_ahead: asyncio.TimerHandle | None = None
@@ -56,15 +46,15 @@ class Explorer:
         self.reset.on_click(lambda _: self._start_again())
 
     def compose(self, *arguments, **state) -> Image.Image:
-        """The picture of a state; see the scene's `compose`."""
+        """Draw the picture of a state; see the scene's `compose`."""
         return self.scene.compose(*arguments, **state)
 
     def figure(self, *arguments, **options) -> Still:
-        """A still strip for readers without a kernel; see the scene's `figure`."""
+        """Make a still strip for readers without a kernel; see the scene's `figure`."""
         return self.scene.figure(*arguments, **options)
 
     def state(self) -> dict:
-        """The state as it is now: what `compose` takes."""
+        """Return the state as it is now: what `compose` takes."""
         return {name: control.value for name, control in self.settings.items()}
 
     def set(self, **state) -> None:
@@ -84,7 +74,7 @@ class Explorer:
         self._redraw()
 
     def _redraw(self, change: dict | None = None) -> None:
-        """The one way to a new picture: read the state and draw; if that fails, keep what is shown and say why."""
+        """Read the state and draw, the one way to a new picture; if that fails, keep the picture and say why."""
         if not self._by_hand:
             return
         state = self.state()
@@ -101,11 +91,11 @@ class Explorer:
 
     @cached_property
     def _encoded(self):
-        """State → the bytes of its picture; the last ones are remembered."""
+        """Turn a state into the bytes of its picture, and remember the last ones."""
         return lru_cache(KEPT)(lambda **state: webp(self.scene.compose(**state)))
 
     def _send(self, state: dict, ahead: Callable[[], dict | None] = lambda: None) -> None:
-        """Show the picture of a state, and let the rest follow it: `_follow`, and drawing what may come next.
+        """Show the picture of a state, then `_follow`, and draw ahead what may come next.
 
         A state is what `compose` takes, always in the same order.
         """
@@ -124,14 +114,14 @@ class Explorer:
             self._following = loop.call_later(AFTERWARDS, self._follow_now)
 
     def _follow(self) -> None:
-        """Bring everything else in step with the state, as it is when this is called: other controls, and words."""
+        """Bring everything else, other controls and words, in step with the state as it is now."""
 
     def _follow_now(self) -> None:
         self._following = None
         self._follow()
 
     def _moved_once_more(self, state: dict, change: dict | None) -> dict | None:
-        """The state after another such change, where a state is the values of controls by name; None if unknown."""
+        """Return the state after another such change of one control; None if unknown."""
         if change is None or (further := one_further(change)) is None:
             return None
         name = next(name for name in state if self.controls[name] is change["owner"])
@@ -144,7 +134,7 @@ class Explorer:
 
     @contextmanager
     def _unheard(self) -> Iterator[None]:
-        """Controls set in this block were not moved by hand: whoever observes them asks `_by_hand` and lets it pass."""
+        """Set controls in this block without a redraw: their observers see that `_by_hand` is false, and do nothing."""
         before, self._by_hand = self._by_hand, False
         try:
             yield
@@ -158,13 +148,13 @@ class Explorer:
 
 
 def moved_in_the_page() -> bool:
-    """Whether what is going on was caused by a control in the page, and not by the code of a cell."""
+    """Say whether a control in the page caused what runs now, and not the code of a cell."""
     kernel = getattr(get_ipython(), "kernel", None)
     return kernel is not None and kernel.get_parent().get("header", {}).get("msg_type") == "comm_msg"
 
 
 def one_further(change: dict) -> float | None:
-    """Where a slider will stand if it is moved once more as it was moved just now; None for what is no slider."""
+    """Say where a slider will stand after another such move; None for other controls, and past a slider's end."""
     slider, old, new = change["owner"], change["old"], change["new"]
     if not isinstance(slider, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
         return None

@@ -1,4 +1,4 @@
-"""Gradient descent on θ alone, live: a crooked digit is turned upright by nothing but the gradient of a picture.
+"""Gradient descent on θ alone, live: nothing but the gradient of a picture turns a crooked digit upright.
 
 There is no network here: `drawing.descent` draws what the controls say.
 """
@@ -32,26 +32,14 @@ SLIDERS = {  # setting → what it is called, and what it goes through
 class ThetaDescent(Explorer):
     """Step through, or play, gradient descent on θ alone; see it work, overshoot, run away, or not move at all.
 
-    Left the input with the frame where the sampler looks, where it started (pale), and green arrows: where the
-    gradient pushes the corners. In the middle the output, in the outline of the template that it should become.
-    Right the loss up to the step that is shown. With a blur, the first steps see blurred pictures, and these are what
-    is shown; the loss is always that of the sharp ones.
+    Left the input with the frame where the sampler looks, where it started (pale), and green arrows: where the gradient
+    pushes the corners. In the middle the output, in the outline of the template that it should become. Right the loss
+    up to the step that is shown. With a blur, the first steps show blurred pictures; the loss is always that of the
+    sharp ones.
 
-    Args:
-        image: (1, H, W), float in [0, 1]; a crooked digit if None.
-        template: (1, H', W'), what the output should become; the same digit upright if None.
-        transform: the family θ belongs to.
+    The arguments are those of `drawing.descent.DescentScene`.
 
-    Raises:
-        TypeError, ValueError: if image or template is not such an image, or only one of them is given.
-
-    Example:
-        >>> descent = ThetaDescent()
-        >>> descent.preset.value = "works"
-        >>> descent.step.value = 120
-        >>> first, last = (descent.trajectory().loss(step) for step in (0, 120))
-        >>> last < first / 10
-        True
+    Built in: 02, "Descent on θ, played".
     """
 
     scene: DescentScene
@@ -132,7 +120,7 @@ def _alike(preset: dict, settings: dict) -> bool:
 
 
 def _in_words(descent: Trajectory, step: int) -> str:
-    """The numbers of a step in two aligned lines, in the theme's own colours."""
+    """Write the numbers of a step in two aligned lines, in the theme's own colours."""
     theta = "  ".join(f"{value:7.3f}" for value in descent.theta(step) + 0.0).replace("-", "−")
     size = np.linalg.norm(descent.gradient(step))
     blur = descent.blur(step)

@@ -17,6 +17,9 @@ class EpochSlider(Explorer):
     Above the inputs with the border where the network looked after an epoch, below what it saw, each with square
     pixels. Epoch 0 is the untrained network. The slider moves by mouse and by the arrow keys.
 
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 05, "Watch it learn".
+
     Args:
         images: (N, C, H, W) with C 1 or 3, float in [0, 1]; ten is a good number.
         thetas: for each epoch from 1 on the θ of each image, (epochs, N, n_params); of several looks, a list of these.

@@ -1,4 +1,4 @@
-"""What θ does, under the reader's own hands: sliders for θ and for its parts, and the picture that follows them."""
+"""What θ does, in the reader's own hands: sliders for θ and for its parts, and the picture that follows them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -24,19 +24,18 @@ FORMULA = "font-family: var(--jp-code-font-family, monospace); line-height: 1.4;
 class TransformationExplorer(Explorer):
     """Move θ, and see where the sampler looks, what comes out, and both planes in space.
 
-    θ is one and the same whichever control changes it: its own sliders, those of its parts, a preset, or numbers
-    pasted into the text field. It has six decimals, and the text field shows all of them. A slider stands on the step
-    next to its number, or at the end of its range; θ stays what it is until that slider itself is moved.
+    θ is one and the same whichever control changes it: its own sliders, those of its parts, a preset, or numbers pasted
+    into the text field. It has six decimals, and the text field shows all of them. A slider stands on the step next to
+    its number, or at the end of its range; θ stays what it is until the reader moves that slider itself.
 
-    Parts and presets are those for the size of the image that is shown, so a turned frame keeps its right angles in
-    any. Another image leaves θ as it is; if it has another aspect ratio, the same θ has other parts.
+    Parts and presets are those for the size of the image shown, so a turned frame keeps its right angles in any.
+    Another image leaves θ as it is; if it has another aspect ratio, the same θ has other parts.
 
-    Args:
-        transform: the family; it decides which sliders there are.
-        images: name → image (C, H, W), C 1 or 3, float in [0, 1]; a real digit and a test card if None.
+    The arguments are those of `drawing.transformation.TransformationScene`; the family decides which sliders there are.
 
-    Raises:
-        TypeError, ValueError: if an image is not such a tensor; the message shows what came.
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 01, "Play".
 
     Example:
         >>> from stn_course.transforms import Attention
@@ -51,8 +50,7 @@ class TransformationExplorer(Explorer):
     def __init__(self, transform: Transform = Affine(), images: Mapping[str, Tensor] | None = None):
         super().__init__(TransformationScene(transform, images), WIDTH)
         self.transform, self.images = transform, self.scene.images
-        self.theta = self.scene.start["theta"]
-        """θ as it is now: a tuple of n_params numbers."""
+        self.theta = self.scene.start["theta"]  # as it is now: a tuple of n_params numbers
         self._parts: tuple[float, ...] | None = None
         self._shape: float | None = None  # of the image that the parts are for
         self._make_controls()
@@ -106,7 +104,7 @@ class TransformationExplorer(Explorer):
             return ipywidgets.Box(children, layout=layout)
 
         def columns(sliders: Sequence[ipywidgets.Widget]) -> ipywidgets.Box:
-            """Three side by side, like the rows of the matrix and the panels below, or fewer where it is narrow."""
+            """Set three sliders side by side, like the matrix rows and the panels below; fewer on a narrow page."""
             fit = f"repeat(auto-fill, minmax({MINIMAL}px, 1fr))"
             return ipywidgets.Box(
                 sliders, layout=ipywidgets.Layout(grid_template_columns=fit, max_width=f"{WIDTH}px", overflow="hidden")
@@ -179,7 +177,7 @@ class TransformationExplorer(Explorer):
         )
 
     def _changed(self, change: dict) -> None:
-        """A control was moved: by hand, not by `_show`."""
+        """Follow a control that was moved by hand, not by `_show`."""
         if not self._by_hand:
             return
         control, theta = change["owner"], list(self.theta)
@@ -243,7 +241,7 @@ class TransformationExplorer(Explorer):
 
 
 def _moved_once_more(numbers: Sequence[float], index: int, change: dict) -> list[float] | None:
-    """The numbers after one more such change of the one at `index`; None if there is no telling."""
+    """Return the numbers after another such change of the one at `index`; None if there is no telling."""
     further = one_further(change)
     return None if further is None else [*numbers[:index], round(further, DECIMALS), *numbers[index + 1 :]]
 

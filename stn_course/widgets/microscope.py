@@ -1,4 +1,4 @@
-"""A microscope for interpolation: one sampling point moved over a small image, and everything that follows from it."""
+"""A microscope for interpolation: one sampling point moves over a small image, and everything follows from it."""
 
 from collections.abc import Mapping
 
@@ -20,19 +20,13 @@ LABEL, WIDE, NARROW = "92px", "400px", ipywidgets.Layout(width="320px")
 class InterpolationMicroscope(Explorer):
     """Move a sampling point over a small image and see where its value and its gradient come from.
 
-    The numbers are those of the package's own samplers. Everything moves by mouse and by keyboard.
+    Everything moves by mouse and by keyboard. The image is that of `drawing.microscope.MicroscopeScene`.
 
-    Args:
-        image: (1, H, W), float in [0, 1], both sides from 2 to 10 pixels; a slanted stroke if None.
-
-    Raises:
-        TypeError, ValueError: if the image is something else; the message shows it.
+    Built in: 02, "Four neighbours: bilinear".
 
     Example:
         >>> microscope = InterpolationMicroscope()
         >>> microscope.x.value = 1.5
-        >>> microscope.read(1.5, 1.6).value
-        0.5
         >>> microscope.reset.click()
         >>> microscope.x.value
         1.3
@@ -74,7 +68,7 @@ class InterpolationMicroscope(Explorer):
         self.readout.value = self._read_out(reading, state)
 
     def _read_out(self, reading: Reading, state: Mapping) -> str:
-        """The numbers in words, always in as many lines."""
+        """Write the numbers in words, always in as many lines."""
         decimals = self.scene.map.decimals
         height, width = self.scene.image.shape[1:]
         aligned = state["align_corners"]
@@ -114,7 +108,7 @@ class InterpolationMicroscope(Explorer):
 
 
 def _remark(reading: Reading, state: Mapping) -> str:
-    """What is special about this point, in one line."""
+    """Say in one line what is special about this point."""
     if state["kernel"] == "nearest":
         jumps = [name for name in ("x", "y") if round(state[name] % 1, 6) == 0.5]
         if jumps:

@@ -1,4 +1,4 @@
-"""Sliders, all of one make, and how a number and a slider's steps are kept in step."""
+"""Make sliders of one kind, and keep a number and a slider's steps together."""
 
 import math
 
@@ -11,7 +11,7 @@ from stn_course.transforms import Range
 def number_slider(
     name: str, range: Range = Range(), value: float = 0.0, label: str = "84px", width: str = "auto"
 ) -> ipywidgets.FloatSlider:
-    """A slider with a name, for the numbers of a range; it shows as many decimals as its steps have, two at most.
+    """Make a slider with a name for the numbers of a range; it shows as many decimals as its steps have, two at most.
 
     Example:
         >>> number_slider("rotation", Range(-180, 180, 1)).readout_format
@@ -32,7 +32,7 @@ def number_slider(
 
 
 def whole_slider(name: str, low: int, high: int, value: int, label: str, width: str) -> ipywidgets.IntSlider:
-    """A slider with a name, for whole numbers."""
+    """Make a slider with a name for whole numbers."""
     return ipywidgets.IntSlider(
         value,
         low,
@@ -45,10 +45,10 @@ def whole_slider(name: str, low: int, high: int, value: int, label: str, width: 
 
 
 def on_a_step(value: float, slider: ipywidgets.FloatSlider) -> float:
-    """The number nearest to a value that a slider can stand on, to the last bit as the browser computes it.
+    """Return the number nearest to a value that a slider can stand on, to the last bit as the browser computes it.
 
-    Given any other, ipywidgets 8 rounds it in the browser and sends that back, as if the reader had moved the slider,
-    and a late answer of that kind would undo what the reader has done in the meantime.
+    ipywidgets 8 rounds any other in the browser and sends it back as if the reader had moved the slider; a late answer
+    of that kind would undo what the reader has done in the meantime.
     """
     span = slider.max - slider.min
     step = slider.step * 100 / span  # the browser reckons in per cent of the track
