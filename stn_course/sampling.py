@@ -23,7 +23,7 @@ from stn_course.transforms import without_autocast
 
 PADDING_MODES = ("zeros", "border", "reflection")
 FAR = 1e30  # normalised; a point farther out counts as here, where its pixel coordinates are still finite
-FRAME = 2  # rows and columns of zeros around an image, where a point outside finds its neighbours
+RING = 2  # rows and columns of zeros around an image, where a point outside finds its neighbours
 
 
 def to_pixels(grid: Points, size: Size, align_corners: bool = False) -> Tensor:
@@ -229,10 +229,10 @@ def _neighbours(images: Images, row: Tensor, column: Tensor) -> Callable[[int, i
 
     `row` and `column` are whole numbers, (B, H', W'); the function returns (B, C, H', W').
     """
-    framed = F.pad(images, [FRAME] * 4)
-    flat, width = framed.flatten(2), framed.shape[3]  # (B, C, (H + 2 FRAME)(W + 2 FRAME))
+    padded = F.pad(images, [RING] * 4)
+    flat, width = padded.flatten(2), padded.shape[3]  # (B, C, (H + 2 RING)(W + 2 RING))
     row, column = row.nan_to_num().long(), column.nan_to_num().long()  # any pixel for NaN, whose weight is NaN too
-    index = ((row + FRAME) * width + column + FRAME).flatten(1)[:, None]  # (B, 1, H'·W')
+    index = ((row + RING) * width + column + RING).flatten(1)[:, None]  # (B, 1, H'·W')
 
     def pixel(down: int, right: int) -> Images:
         there = (index + (down * width + right)).expand(-1, flat.shape[1], -1)  # every channel alike

@@ -15,7 +15,7 @@ from strategies import few, seeds, uniform
 import stn_course.transforms
 from stn_course import plots
 from stn_course.algebra import compose, from_parts, invert, part_names, presets, target_border, to_parts
-from stn_course.drawing.planes import SIZE
+from stn_course.drawing.planes import PANEL
 from stn_course.models import STCNN
 from stn_course.spatial_transformer import SpatialTransformer, warp
 from stn_course.transforms import FAMILIES, Affine, MatrixTransform, Transform, regular_grid
@@ -207,11 +207,11 @@ def test_bent_lines_are_drawn_bent(transform):
     explorer = TransformationExplorer(transform, {"grey": torch.full((1, 40, 40), 0.5)})
     theta = (transform.identity() + 0.4).tolist()
     border = target_border(torch.tensor(theta, dtype=torch.float64), transform, 65)
-    picture = np.asarray(explorer.compose(theta))[34 : 34 + SIZE, 8 : 8 + SIZE].astype(int)
+    picture = np.asarray(explorer.compose(theta))[34 : 34 + PANEL, 8 : 8 + PANEL].astype(int)
     red = (picture[..., 0] - picture[..., 2]) > 60
-    middle, unit = SIZE / 2, 182 / 2
+    middle, unit = PANEL / 2, 182 / 2
     shown = [(x * unit + middle, y * unit + middle) for x, y in border.tolist()]
-    inside = [(round(x), round(y)) for x, y in shown if 4 < x < SIZE - 4 and 4 < y < SIZE - 4]
+    inside = [(round(x), round(y)) for x, y in shown if 4 < x < PANEL - 4 and 4 < y < PANEL - 4]
     assert len(inside) > 60
     assert all(red[y - 3 : y + 4, x - 3 : x + 4].any() for x, y in inside)
 

@@ -20,7 +20,7 @@ from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 from stn_course.widgets import ThetaDescent
-from stn_course.widgets.descent import OWN, RATES
+from stn_course.widgets.descent import RATES, YOUR_OWN
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -381,7 +381,7 @@ def test_the_preset_says_what_the_controls_say(descent):
     descent.rate.value = 0.2
     assert descent.preset.value == "overshoots"
     descent.scale.value = 0.7
-    assert descent.preset.value == OWN
+    assert descent.preset.value == YOUR_OWN
     descent.preset.value = "overshoots"
     assert descent.scale.value == 1
 

@@ -16,13 +16,13 @@ from strategies import few, seeds, uniform
 
 from stn_course.algebra import compose, from_parts, part_names, to_parts
 from stn_course.drawing.panel import png
-from stn_course.drawing.planes import REACH_INPUT, SIZE
+from stn_course.drawing.planes import PANEL, REACH_INPUT
 from stn_course.drawing.theta_text import MOST, read_theta, write_theta
 from stn_course.drawing.transformation import GAP, MARGIN, TITLE
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import FAMILIES, Affine, Attention, Projective, Range
 from stn_course.widgets import TransformationExplorer
-from stn_course.widgets.explorer import NONE_OF_THEM, OWN
+from stn_course.widgets.explorer import NONE_OF_THEM, OWN_FILE
 from stn_course.widgets.sliders import number_slider, on_a_step
 
 families = st.sampled_from(FAMILIES)
@@ -59,8 +59,8 @@ def is_in_step(explorer) -> bool:
 
 
 def panel(picture: Image.Image, index: int) -> np.ndarray:
-    left = MARGIN + index * (SIZE + GAP)
-    return np.asarray(picture)[MARGIN + TITLE :, left:][:SIZE, :SIZE].astype(int)
+    left = MARGIN + index * (PANEL + GAP)
+    return np.asarray(picture)[MARGIN + TITLE :, left:][:PANEL, :PANEL].astype(int)
 
 
 def upload(explorer, name: str, content: bytes) -> None:
@@ -131,8 +131,8 @@ def test_the_border_is_drawn_where_the_sampler_looks(transform):
         edge = torch.cat([torch.stack((side, torch.full_like(side, end), torch.ones_like(side)), 1) for end in (-1, 1)])
         edge = torch.cat((edge, edge[:, [1, 0, 2]]))
         looks = transform.from_homogeneous(edge @ transform.matrix(torch.tensor([theta], dtype=torch.float64))[0].mT)
-        at = ((looks + REACH_INPUT) / (2 * REACH_INPUT) * SIZE).numpy()
-        inside = at[(at > 2).all(1) & (at < SIZE - 3).all(1)]
+        at = ((looks + REACH_INPUT) / (2 * REACH_INPUT) * PANEL).numpy()
+        inside = at[(at > 2).all(1) & (at < PANEL - 3).all(1)]
         assert len(inside) > 20
         assert all(got[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].any() for x, y in inside)
         middle_of_nothing = got.mean()
@@ -146,7 +146,7 @@ def test_the_dot_marks_where_the_outputs_top_left_corner_is_looked_up():
     near = {}
     for x, y in itertools.product((-1, 1), (-1, 1)):
         looks = np.reshape(theta, (2, 3)) @ (x, y, 1)
-        column, row = ((looks + REACH_INPUT) / (2 * REACH_INPUT) * SIZE).astype(int)
+        column, row = ((looks + REACH_INPUT) / (2 * REACH_INPUT) * PANEL).astype(int)
         near[x, y] = int(pixels[row - 7 : row + 8, column - 7 : column + 8].sum())
     first, *others = sorted(near, key=near.get, reverse=True)
     assert first == (-1, -1) and near[first] > 1.2 * near[others[0]] and near[others[-1]] > 30, near
@@ -155,7 +155,7 @@ def test_the_dot_marks_where_the_outputs_top_left_corner_is_looked_up():
 def test_the_target_stands_still_in_space_and_the_source_corners_move():
     explorer = TransformationExplorer(images={"grey": torch.full((1, 28, 28), 0.5)})
     still, shifted = (panel(explorer.compose(explorer.presets[name]), 2) for name in ("identity", "shift"))
-    upper = slice(0, int(SIZE * 0.3))
+    upper = slice(0, int(PANEL * 0.3))
     blue = [np.abs(pixels - (0x00, 0x72, 0xB2)).max(-1) < 40 for pixels in (still, shifted)]
     assert blue[0].sum() > 300 and (blue[0] != blue[1])[upper].sum() < 0.1 * blue[0].sum()
     middle = [np.argwhere(vermillion(pixels)).mean(0) for pixels in (still, shifted)]
@@ -607,9 +607,9 @@ def test_the_matrix_is_read_out_live_and_never_changes_its_size(explorer):
 def test_a_file_of_ones_own_is_shown(explorer):
     before = shown(explorer)
     upload(explorer, "sea.png", FILE)
-    assert explorer.image.value == OWN and OWN in explorer.image.options
+    assert explorer.image.value == OWN_FILE and OWN_FILE in explorer.image.options
     assert shown(explorer) != before and is_in_step(explorer)
-    assert explorer.images[OWN].shape == (3, 96, 96)
+    assert explorer.images[OWN_FILE].shape == (3, 96, 96)
     first = shown(explorer)
     upload(explorer, "sun.png", png(Image.new("RGB", (30, 30), "#FFCC00")))
     assert shown(explorer) != first and is_in_step(explorer)
@@ -623,9 +623,9 @@ def test_a_file_that_is_no_image_is_refused_with_words_and_the_picture_kept(name
     before = bytes(explorer.picture.value)
     upload(explorer, name, content)
     assert "could not read" in explorer.message.value and "<i>" not in explorer.message.value
-    assert bytes(explorer.picture.value) == before and OWN not in explorer.image.options
+    assert bytes(explorer.picture.value) == before and OWN_FILE not in explorer.image.options
     upload(explorer, "sea.png", FILE)
-    assert explorer.image.value == OWN and "could not" not in explorer.message.value
+    assert explorer.image.value == OWN_FILE and "could not" not in explorer.message.value
 
 
 # Images given, and stills

@@ -23,7 +23,7 @@ from stn_course.transforms import Affine, Transform
 
 STEPS = 120
 FIRST = {"rate": 0.1, "blur": 0.0, "sampler": "bilinear", "rotation": 0.0, "scale": 1.0, "shift_x": 0.0, "shift_y": 0.0}
-FAR = {"scale": 0.5, "shift_x": -0.65, "shift_y": 0.65}  # the frame lies in an empty corner
+EMPTY_CORNER = {"scale": 0.5, "shift_x": -0.65, "shift_y": 0.65}  # the frame lies in an empty corner
 PRESETS = {
     "works": FIRST,
     "crawls": FIRST | {"rate": 0.01},
@@ -31,8 +31,8 @@ PRESETS = {
     "runs away to a blank picture": FIRST | {"rate": 5.0},
     "nearest: does not move": FIRST | {"sampler": "nearest"},
     "stuck in the wrong valley": FIRST | {"shift_x": -0.4},
-    "too far away: no gradient reaches": FIRST | FAR,
-    "the same, blurred": FIRST | FAR | {"blur": 11.0},
+    "too far away: no gradient reaches": FIRST | EMPTY_CORNER,
+    "the same, blurred": FIRST | EMPTY_CORNER | {"blur": 11.0},
 }
 """Settings worth seeing, each with what happens under it; the step is left where it is."""
 STARTS = {  # a setting of the start → the parts of θ that it sets, as far as the family has them

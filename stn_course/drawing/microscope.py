@@ -13,7 +13,7 @@ from torch import Tensor
 from stn_course.checks import check_image, describe
 from stn_course.drawing import microscope_plates as plates
 from stn_course.drawing.panel import font
-from stn_course.drawing.sampling_point import SAMPLERS, Reading, read_point
+from stn_course.drawing.sampling_point import KERNELS, Reading, read_point
 from stn_course.drawing.scene import Scene
 from stn_course.palette import INK, PAPER
 from stn_course.sampling import to_normalised
@@ -113,7 +113,7 @@ class MicroscopeScene(Scene):
         rows, columns = torch.meshgrid(steps + y, steps + x, indexing="ij")
         grid = to_normalised(torch.stack((columns, rows), dim=-1), self.image.shape[1:], align_corners)[None]
         return {
-            name: SAMPLERS[name](self.image[None], grid, padding, align_corners)[0] for name in ("nearest", "bilinear")
+            name: KERNELS[name](self.image[None], grid, padding, align_corners)[0] for name in ("nearest", "bilinear")
         }
 
     def in_words(self, states: Sequence[Mapping]) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 from stn_course.palette import INK, PAPER
 
 SMOOTH = 2
-FAR = 1e4  # pixels: lines are clipped there, long before Pillow's whole numbers overflow
+CLIPPED_AT = 1e4  # pixels: lines are clipped there, long before Pillow's whole numbers overflow
 
 Points = Tensor | np.ndarray | Sequence[Sequence[float]]
 
@@ -127,7 +127,7 @@ class Panel:
         points = points.detach().cpu().numpy() if isinstance(points, Tensor) else np.asarray(points)
         left, top, right, bottom = self.extent
         scale = np.array(self._canvas.size) / (right - left, bottom - top)
-        return ((points.astype(np.float64).reshape(-1, 2) - (left, top)) * scale).clip(-FAR, FAR)
+        return ((points.astype(np.float64).reshape(-1, 2) - (left, top)) * scale).clip(-CLIPPED_AT, CLIPPED_AT)
 
 
 @lru_cache(1024)

@@ -17,9 +17,9 @@ from stn_course.drawing.panel import SMOOTH, Panel, aspect, to_picture
 from stn_course.palette import FAINT, INK, OUTSIDE, PAPER, SOURCE, TARGET
 from stn_course.transforms import Transform
 
-SIZE = 296  # the side of a panel, in pixels of the screen
-REACH_INPUT = SIZE / 182  # how far the input panel sees: the image is 182 pixels wide in it
-REACH_OUTPUT = SIZE / 252
+PANEL = 296  # the side of a panel, in pixels of the screen
+REACH_INPUT = PANEL / 182  # how far the input panel sees: the image is 182 pixels wide in it
+REACH_OUTPUT = PANEL / 252
 REACH_SPACE, LOWER = 2.2, 0.2
 LINES = 9
 PIECES = 16  # into which a line is cut that a transform may bend
@@ -176,7 +176,7 @@ class _Sheet(Panel):
 def _ready_input(image: Tensor) -> _Sheet:
     """Draw the part of the input panel that does not change with θ."""
     reach = REACH_INPUT / aspect(image)
-    sheet = _Sheet((SIZE, SIZE), (-reach[0], -reach[1], reach[0], reach[1]), OUTSIDE)
+    sheet = _Sheet((PANEL, PANEL), (-reach[0], -reach[1], reach[0], reach[1]), OUTSIDE)
     sheet.image(image)
     _ticks(sheet, reach)
     return sheet
@@ -185,7 +185,7 @@ def _ready_input(image: Tensor) -> _Sheet:
 @lru_cache(8)
 def _ready_output(*proportions: float) -> _Sheet:
     reach = REACH_OUTPUT / np.array(proportions)
-    sheet = _Sheet((SIZE, SIZE), (-reach[0], -reach[1], reach[0], reach[1]))
+    sheet = _Sheet((PANEL, PANEL), (-reach[0], -reach[1], reach[0], reach[1]))
     _ticks(sheet, reach)
     return sheet
 
@@ -193,7 +193,7 @@ def _ready_output(*proportions: float) -> _Sheet:
 @lru_cache(8)
 def _ready_space(image: Tensor) -> _Sheet:
     shape, plane = aspect(image), _in_space(aspect(image), -APART / 2)
-    sheet = _Sheet((SIZE, SIZE), (-REACH_SPACE, LOWER - REACH_SPACE, REACH_SPACE, LOWER + REACH_SPACE))
+    sheet = _Sheet((PANEL, PANEL), (-REACH_SPACE, LOWER - REACH_SPACE, REACH_SPACE, LOWER + REACH_SPACE))
     sheet.polygon(_on(CORNERS * REACH_INPUT / shape, plane), OUTSIDE)
     sheet.plane(image, _on(CORNERS, plane))
     return sheet
@@ -227,7 +227,7 @@ def _seen(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 def _ticks(sheet: Panel, reach: np.ndarray) -> None:
     """Write normalised coordinates along the lower and the left edge of an image."""
-    pixel = 2 * reach / SIZE
+    pixel = 2 * reach / PANEL
     for value, name in ((-1, "−1"), (0, "0"), (0.5, ""), (1, "1")):
         sheet.text((value, 1 + 6 * pixel[1]), name or "x", INK, 12, "mt")
         sheet.text((-1 - 8 * pixel[0], value), name or "y", INK, 12, "rm")

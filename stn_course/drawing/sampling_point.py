@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stn_course.sampling import bilinear_sample, nearest_sample, to_normalised
 
-SAMPLERS = {"bilinear": bilinear_sample, "nearest": nearest_sample}
+KERNELS = {"bilinear": bilinear_sample, "nearest": nearest_sample}
 RING = 2  # pixels of padding around an image: a point within 1.5 pixels of it has no farther neighbours
 NUDGE = 1e-9  # in pixels: what "just right of" a point on a kink means
 DECIMALS = 6  # of a slider's position: 2.0000000000000004 is 2
@@ -61,15 +61,15 @@ def read_point(
         >>> [neighbour.weight for neighbour in reading.neighbours]
         [0.375, 0.125, 0.375, 0.125]
     """
-    if kernel not in SAMPLERS:
-        raise ValueError(f"expected kernel as one of {', '.join(SAMPLERS)}, got {kernel!r}")
+    if kernel not in KERNELS:
+        raise ValueError(f"expected kernel as one of {', '.join(KERNELS)}, got {kernel!r}")
     image, size = image.detach().cpu().double(), image.shape[1:]
     x, y = round(float(x), DECIMALS), round(float(y), DECIMALS)
     point = torch.tensor([x, y], dtype=torch.float64)
     sides = torch.tensor([[1, 1], [-1, 1], [1, -1]], dtype=torch.float64)  # right and below, left, above
     points = (point + NUDGE * sides).requires_grad_()
     grid = to_normalised(points, size, align_corners)[None, None]  # (1, 1, 3, 2)
-    values = SAMPLERS[kernel](image[None], grid, padding, align_corners).flatten()
+    values = KERNELS[kernel](image[None], grid, padding, align_corners).flatten()
     (slopes,) = torch.autograd.grad(values.sum(), points)
     (right, below), left, above = slopes[0].tolist(), slopes[1, 0].item(), slopes[2, 1].item()
     return Reading(

@@ -16,7 +16,7 @@ from stn_course.transforms import Transform, regular_grid
 
 SAMPLERS = ("bilinear", "nearest")
 SHARP_AFTER = 60  # the step from which on no blur is left
-REACH = 1e6  # no entry of θ may be larger: so far from the image there is nothing to see
+LARGEST = 1e6  # no entry of θ may be larger: so far from the image there is nothing to see
 ASIDE = 1e-9  # pixels: at the identity every sample sits on a kink; rounding shall not choose the side
 
 
@@ -56,13 +56,13 @@ class Trajectory:
         self._transform, self._rate, self._sampler, self._blur = transform, rate, sampler, blur
         self._points = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1).numpy()  # (N, 2), N = H'·W'
         if not _in_reach(theta.numpy()):
-            raise ValueError(f"expected a start with finite numbers up to {REACH:g}, got {theta.tolist()}")
+            raise ValueError(f"expected a start with finite numbers up to {LARGEST:g}, got {theta.tolist()}")
         if not 0 <= blur < np.inf:
             raise ValueError(f"expected blur as 0 pixels or more, got {blur}")
         self._thetas = [theta.numpy()]
         self._losses: list[float] = []
         self._gradients: list[np.ndarray] = []
-        self.ended: int | None = None  # the last step, if the next θ would not be finite or lie beyond `REACH`
+        self.ended: int | None = None  # the last step, if the next θ would not be finite or lie beyond `LARGEST`
 
     def theta(self, step: int) -> np.ndarray:
         """Return θ after a step, (n_params,); 0 is the start."""
@@ -127,7 +127,7 @@ class Trajectory:
 
 
 def _in_reach(theta: np.ndarray) -> bool:
-    return bool((np.abs(theta) <= REACH).all())  # False for NaN
+    return bool((np.abs(theta) <= LARGEST).all())  # False for NaN
 
 
 def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor
 from stn_course import algebra
 from stn_course.checks import Size, check_image
 from stn_course.drawing.panel import Still, below, font
-from stn_course.drawing.planes import SIZE, Planes
+from stn_course.drawing.planes import PANEL, Planes
 from stn_course.drawing.sample_images import digit, test_card
 from stn_course.drawing.scene import Scene
 from stn_course.drawing.theta_text import checked_theta, write_theta
@@ -19,7 +19,7 @@ from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform
 
 GAP, MARGIN, TITLE, NOTE, CAPTION = 16, 8, 26, 24, 26  # in pixels
-WIDTH = 3 * SIZE + 2 * GAP + 2 * MARGIN
+WIDTH = 3 * PANEL + 2 * GAP + 2 * MARGIN
 
 
 class TransformationScene(Scene):
@@ -69,7 +69,7 @@ class TransformationScene(Scene):
         met = "dashed: where the grid's parallels meet" if len(planes.meeting) else "dot: the output's top left corner"
         lost = "dashed: the horizon, where w = 0" if len(planes.horizon) else "the same lines, on the regular grid"
         joined = "each corner above looks at its corner below"
-        sheet = Image.new("RGB", (WIDTH, TITLE + SIZE + NOTE + 2 * MARGIN), PAPER)
+        sheet = Image.new("RGB", (WIDTH, TITLE + PANEL + NOTE + 2 * MARGIN), PAPER)
         for i, (title, panel, note) in enumerate(
             (
                 ("input: where the sampler looks", planes.input(), met),
@@ -77,10 +77,10 @@ class TransformationScene(Scene):
                 ("target plane above source plane", planes.space(), joined),
             )
         ):
-            left = MARGIN + i * (SIZE + GAP)
+            left = MARGIN + i * (PANEL + GAP)
             sheet.paste(_words(title, TITLE, 16, INK), (left, MARGIN))
             sheet.paste(panel, (left, MARGIN + TITLE))
-            sheet.paste(_words(note, NOTE, 13.5, QUIET), (left, MARGIN + TITLE + SIZE))
+            sheet.paste(_words(note, NOTE, 13.5, QUIET), (left, MARGIN + TITLE + PANEL))
         return sheet
 
     def figure(
@@ -102,6 +102,6 @@ class TransformationScene(Scene):
 @lru_cache(32)
 def _words(text: str, height: int, size: float, colour: str) -> Image.Image:
     """Draw a line of text as wide as a panel, once for many uses: drawing takes longer than pasting."""
-    strip = Image.new("RGB", (SIZE, height), PAPER)
+    strip = Image.new("RGB", (PANEL, height), PAPER)
     ImageDraw.Draw(strip).text((0, height / 2), text, colour, font(size), "lm")
     return strip

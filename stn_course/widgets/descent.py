@@ -17,7 +17,7 @@ from stn_course.widgets.base import Explorer
 from stn_course.widgets.sliders import number_slider, whole_slider
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-OWN = "your own"
+YOUR_OWN = "your own"
 LABEL, WIDE = "88px", "384px"
 LABELS = {"description_width": LABEL}
 SLIDERS = {  # setting → what it is called, and what it goes through
@@ -48,7 +48,7 @@ class ThetaDescent(Explorer):
         super().__init__(DescentScene(image, template, transform))
         self.image, self.template, self.trajectory = self.scene.image, self.scene.template, self.scene.trajectory
         self.preset = ipywidgets.Dropdown(
-            options=[*PRESETS, OWN], description="preset", style=LABELS, layout=ipywidgets.Layout(width=WIDE)
+            options=[*PRESETS, YOUR_OWN], description="preset", style=LABELS, layout=ipywidgets.Layout(width=WIDE)
         )
         self.play = ipywidgets.Play(value=0, min=0, max=STEPS, step=1, interval=120)
         self.step = whole_slider("step", 0, STEPS, 0, LABEL, WIDE)
@@ -109,7 +109,7 @@ class ThetaDescent(Explorer):
             else f"After step {descent.ended} θ runs out of all bounds: the descent ends there."
         )  # fmt: skip
         with self._unheard():  # the preset follows the other controls here, not they it
-            self.preset.value = next((name for name, preset in PRESETS.items() if _alike(preset, settings)), OWN)
+            self.preset.value = next((name for name, preset in PRESETS.items() if _alike(preset, settings)), YOUR_OWN)
 
 
 def _alike(preset: dict, settings: dict) -> bool:

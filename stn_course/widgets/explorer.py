@@ -16,7 +16,7 @@ from stn_course.widgets.base import Explorer, one_further
 from stn_course.widgets.sliders import number_slider, on_a_step, take_over
 
 MINIMAL = 286
-OWN = "own file"
+OWN_FILE = "own file"
 NONE_OF_THEM = "—"
 FORMULA = "font-family: var(--jp-code-font-family, monospace); line-height: 1.4; white-space: pre; user-select: text"
 
@@ -62,7 +62,7 @@ class TransformationExplorer(Explorer):
         self.image = ipywidgets.Dropdown(
             options=[*self.images], value=self.scene.first, description="image", layout=_wide(164), style=style
         )
-        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=OWN, layout=_wide(120))
+        self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False, description=OWN_FILE, layout=_wide(120))
         self.mode = ipywidgets.ToggleButtons(
             options=["θ", "parts"], value="θ", layout=_wide(148), style={"button_width": "64px"}
         )
@@ -216,14 +216,14 @@ class TransformationExplorer(Explorer):
             return
         try:
             name, data = uploaded_file(change["new"])
-            self.images[OWN] = read_image(data, name)
+            self.images[OWN_FILE] = read_image(data, name)
             self._encoded.cache_clear()  # the name stands for another picture now
         except ValueError as error:
             self._say(str(error))
             return
         with self._unheard():
             self.image.options = [*self.images]
-            self.image.value = OWN
+            self.image.value = OWN_FILE
         self._show(self.theta, self._parts)
 
     def _invert(self, _button: ipywidgets.Button) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stn_course.drawing import microscope_plates as plates
 from stn_course.drawing.microscope import BEYOND, SIZE, MicroscopeScene
-from stn_course.drawing.sampling_point import SAMPLERS, Reading
+from stn_course.drawing.sampling_point import KERNELS, Reading
 from stn_course.palette import GRADIENT
 from stn_course.sampling import PADDING_MODES
 from stn_course.transforms import Range
@@ -45,7 +45,7 @@ class InterpolationMicroscope(Explorer):
         )
         self.zoom = whole_slider("zoom", 2, 16, start["zoom"], LABEL, WIDE)
         self.kernel = ipywidgets.ToggleButtons(
-            options=list(SAMPLERS), description="kernel", style={**label, "button_width": "100px"}, layout=NARROW
+            options=list(KERNELS), description="kernel", style={**label, "button_width": "100px"}, layout=NARROW
         )
         self.kernel.add_class("widget-inline-hbox")  # its description beside it, as with the other controls
         self.padding = ipywidgets.Dropdown(
