@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stn_course.checks import Grid, Images, Size, Theta, describe
 from stn_course.sampling import FAR, check_sampling, in_one_dtype
-from stn_course.transforms import Affine, Transform, without_autocast
+from stn_course.transforms import Affine, Transform, check_transform, without_autocast
 
 Sampler = Callable[..., Images]
 
@@ -98,7 +98,7 @@ class ThetaHead(nn.Linear):
     """
 
     def __init__(self, in_features: int, transform: Transform):
-        super().__init__(in_features, transform.n_params)
+        super().__init__(in_features, check_transform(transform).n_params)
         nn.init.zeros_(self.weight)
         with torch.no_grad():
             self.bias.copy_(transform.identity())
@@ -154,7 +154,7 @@ class SpatialTransformer(nn.Module):
     ):
         super().__init__()
         self.localisation = localisation
-        self.transform = transform
+        self.transform = check_transform(transform)
         self.output_size = output_size
         self.padding_mode = padding_mode
         self.align_corners = align_corners

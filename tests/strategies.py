@@ -6,6 +6,9 @@ from hypothesis import settings
 from torch import Tensor
 
 from stn_course.sampling import to_normalised
+from stn_course.transforms import FAMILIES
+
+MATRICES = [family for family in FAMILIES if family.invertible]
 
 few = settings(max_examples=30, deadline=None)
 

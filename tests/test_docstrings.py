@@ -45,6 +45,7 @@ BUILT_NOWHERE = {
     "checks.describe",
     "checks.lookup",
     "transforms.Range",
+    "transforms.check_transform",
     "transforms.without_autocast",
     "algebra.presets",
     "sampling.check_sampling",

@@ -411,8 +411,8 @@ def test_zero_weights_learn_all_the_same(transform):
     layer(x).square().sum().backward()
     head = layer.localisation[-1]
     assert head.weight.requires_grad
-    assert (head.weight.grad.abs().amax(dim=1) > 0).all()
-    assert (head.bias.grad.abs() > 0).all()
+    learns = (head.weight.grad.abs().amax(dim=1) > 0) & (head.bias.grad.abs() > 0)
+    assert learns.all() if transform.invertible else learns.any()  # a centre, say, means nothing at the identity
     before = layer.theta(x)
     with torch.no_grad():
         head.weight -= 1e-3 * head.weight.grad

@@ -259,7 +259,9 @@ def test_a_score_may_be_a_share_and_names_its_column(capsys):
     assert "   half 50.00%   validation 50.00%   " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("score", [lambda outputs, labels: labels, functools.partial(close), None], ids=str)
+@pytest.mark.parametrize(
+    "score", [lambda outputs, labels: labels, functools.partial(close), None], ids=["lambda", "partial", "none"]
+)
 def test_a_score_without_a_name_is_refused(score):
     assert_refused("a function with a name of its own", linear_model(), toy_batches(), TypeError, score=score)
 

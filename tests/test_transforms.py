@@ -8,12 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import example, given
-from strategies import TOLERANCE, batches, dtypes, few, seeds, sizes, uniform
+from strategies import MATRICES, TOLERANCE, batches, dtypes, few, seeds, sizes, uniform
 
 from stn_course.checks import check_size, describe
-from stn_course.transforms import FAMILIES, HORIZON, Affine, Attention, Projective, regular_grid
+from stn_course.transforms import HORIZON, Affine, Attention, Projective, regular_grid
 
-families = pytest.mark.parametrize("transform", FAMILIES, ids=repr)
+families = pytest.mark.parametrize("transform", MATRICES, ids=repr)
 
 
 def pytorch_grid(matrices, size, align_corners):
@@ -261,7 +261,7 @@ def test_bfloat16_coordinates_would_be_off_by_a_visible_part_of_a_pixel():
 def test_families_compare_print_and_pickle(transform):
     assert transform == type(transform)()
     assert hash(transform) == hash(type(transform)())
-    assert sum(transform == other for other in FAMILIES) == 1
+    assert sum(transform == other for other in MATRICES) == 1
     assert repr(transform) == f"{type(transform).__name__}()"
     assert pickle.loads(pickle.dumps(transform)) == transform
 

@@ -12,7 +12,7 @@ import torch
 from elsewhere import elsewhere
 from hypothesis import given, settings
 from PIL import Image
-from strategies import few, seeds, uniform
+from strategies import MATRICES, few, seeds, uniform
 
 from stn_course.algebra import compose, from_parts, part_names, to_parts
 from stn_course.drawing.panel import png
@@ -20,17 +20,17 @@ from stn_course.drawing.planes import PANEL, REACH_INPUT
 from stn_course.drawing.theta_text import MOST, read_theta, write_theta
 from stn_course.drawing.transformation import GAP, MARGIN, TITLE
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import FAMILIES, Affine, Attention, Projective, Range
+from stn_course.transforms import Affine, Attention, Projective, Range
 from stn_course.widgets import TransformationExplorer
 from stn_course.widgets.explorer import NONE_OF_THEM, OWN_FILE
 from stn_course.widgets.sliders import number_slider, on_a_step
 
-families = st.sampled_from(FAMILIES)
+families = st.sampled_from(MATRICES)
 fewer = settings(max_examples=8, deadline=None)  # a picture is drawn for each control that is set
 FILE = png(Image.new("RGB", (30, 20), "#3366CC"))
 
 
-@pytest.fixture(params=FAMILIES, ids=repr)
+@pytest.fixture(params=MATRICES, ids=repr)
 def explorer(request):
     return TransformationExplorer(request.param)
 
@@ -94,7 +94,7 @@ def some_theta(transform, seed, low=-2.0, high=2.0) -> list[float]:
 # The picture
 
 
-@pytest.mark.parametrize("transform", FAMILIES, ids=repr)
+@pytest.mark.parametrize("transform", MATRICES, ids=repr)
 @pytest.mark.parametrize("name", ["digit", "test card"])
 def test_the_output_panel_shows_the_packages_own_warp(transform, name):
     explorer = TransformationExplorer(transform)
@@ -121,7 +121,7 @@ def vermillion(pixels: np.ndarray) -> np.ndarray:
     return np.abs(pixels - (0xD5, 0x5E, 0x00)).max(-1) < 40
 
 
-@pytest.mark.parametrize("transform", FAMILIES, ids=repr)
+@pytest.mark.parametrize("transform", MATRICES, ids=repr)
 def test_the_border_is_drawn_where_the_sampler_looks(transform):
     blank = TransformationExplorer(transform, {"grey": torch.full((1, 28, 28), 0.5)})
     for seed in range(5):
@@ -170,7 +170,7 @@ def test_the_size_of_the_picture_never_changes_and_nothing_breaks(transform, see
     assert explorer.compose(theta, name).size == (936, 362)
 
 
-EXPLORERS = {transform: TransformationExplorer(transform) for transform in FAMILIES}
+EXPLORERS = {transform: TransformationExplorer(transform) for transform in MATRICES}
 
 
 @fewer
@@ -273,7 +273,7 @@ def test_images_and_thetas_of_any_device_that_require_gradients_are_taken():
 
 
 def test_what_is_not_finite_is_drawn_as_nothing():
-    for transform in FAMILIES:
+    for transform in MATRICES:
         picture = EXPLORERS[transform].compose([float("nan")] * transform.n_params)
         assert not vermillion(panel(picture, 0)).any()
 
@@ -479,7 +479,7 @@ def test_presets_do_what_they_are_called():
 
 
 def test_inverting_twice_changes_nothing_much():
-    for transform in FAMILIES:
+    for transform in MATRICES:
         explorer = EXPLORERS[transform]
         for seed in range(2):
             explorer.theta_text.value = write_theta([round(v, 3) for v in some_theta(transform, seed, -0.2, 0.2)])

@@ -19,7 +19,7 @@ from stn_course.drawing.scene import Scene
 from stn_course.drawing.trajectory import SAMPLERS, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import grid_sample, warp
-from stn_course.transforms import Affine, Transform
+from stn_course.transforms import Affine, Transform, check_transform
 
 STEPS = 120
 FIRST = {"rate": 0.1, "blur": 0.0, "sampler": "bilinear", "rotation": 0.0, "scale": 1.0, "shift_x": 0.0, "shift_y": 0.0}
@@ -64,11 +64,20 @@ class DescentScene(Scene):
             raise ValueError("expected an image and a template, or neither, got one of them")
         image, template = crooked_and_upright() if image is None else (image, template)
         self.image, self.template = _check_finite("image", image), _check_finite("template", template)
-        self.transform = transform
+        self.transform = check_transform(transform)
         self.start = {"step": 0} | FIRST
         self._outline = outline_of(self.template[0])
         self._blank = float(self.template.square().mean())
         self._trajectories: dict[tuple, Trajectory] = {}
+
+    @property
+    def presets(self) -> dict[str, dict]:
+        """Those of `PRESETS` that this family can start from."""
+        return {
+            name: preset
+            for name, preset in PRESETS.items()
+            if all(preset[setting] == FIRST[setting] or self.sets(setting) for setting in STARTS)
+        }
 
     def sets(self, setting: str) -> list[str]:
         """List the parts of this family's θ that a setting of the start sets."""

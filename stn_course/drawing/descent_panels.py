@@ -32,10 +32,10 @@ def input_panel(
     panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
     panel.image(image)
     panel.line(_frame(start, transform), START, 1.5)
-    frame = _frame(theta, transform)
-    panel.line(frame, SOURCE, 2.5)
-    panel.dots(frame[:1], SOURCE, 4.5)
-    for corner, push in zip(frame, corner_pushes(theta, gradient, transform)):
+    panel.line(_frame(theta, transform), SOURCE, 2.5)
+    corners = _corners(theta, transform)
+    panel.dots(corners[:1], SOURCE, 4.5)
+    for corner, push in zip(corners, corner_pushes(theta, gradient, transform)):
         panel.arrow(corner, corner + PUSH * push / (np.hypot(*push) + HALF_WAY), GRADIENT, 2.5)
     legend = (("start", START), ("now", SOURCE), ("−gradient", GRADIENT))
     return _column("input: where the sampler looks", panel, legend)
@@ -44,7 +44,7 @@ def input_panel(
 def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform) -> np.ndarray:
     """Say how fast the corners of the frame move when θ goes against its gradient: (4, 2), normalised."""
     little = 1e-5
-    return (_frame(theta - little * gradient, transform) - _frame(theta, transform))[:4] / little
+    return (_corners(theta - little * gradient, transform) - _corners(theta, transform)) / little
 
 
 def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float) -> Image.Image:
@@ -121,8 +121,13 @@ def _height(loss: np.ndarray | float) -> np.ndarray:
     return -np.log10(np.clip(loss, 10.0**-DECADES, 1.0))
 
 
+def _corners(theta: np.ndarray, transform: Transform) -> np.ndarray:
+    return target_border(torch.from_numpy(theta), transform, points=2)[:4].numpy()
+
+
 def _frame(theta: np.ndarray, transform: Transform) -> np.ndarray:
-    return target_border(torch.from_numpy(theta), transform, points=2).numpy()
+    points = 2 if "straight lines" in transform.keeps else 33
+    return target_border(torch.from_numpy(theta), transform, points).numpy()
 
 
 def _column(title: str, panel: Panel, legend: tuple[tuple[str, str | None], ...]) -> Image.Image:

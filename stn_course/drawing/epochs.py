@@ -12,7 +12,7 @@ from stn_course.drawing.panel import Still, aspect, font, to_picture
 from stn_course.drawing.scene import Scene
 from stn_course.palette import INK, PAPER, SOURCE, TARGET
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Transform
+from stn_course.transforms import Affine, Transform, check_transform
 
 TILE, GAP, LABEL, MARGIN = 96, 10, 20, 84
 
@@ -42,7 +42,8 @@ class EpochScene(Scene):
                 f"expected thetas, transform and start for as many looks, got {len(several)}, {len(transforms)} and "
                 f"{len(starts)}"
             )
-        self.images, self.transforms, self.chained = images.detach().cpu(), transforms, chained
+        self.images, self.chained = images.detach().cpu(), chained
+        self.transforms = [check_transform(each) for each in transforms]
         self.output_size, self.padding_mode = output_size, padding_mode
         self.looks = [_with_start(*look, len(images)) for look in zip(several, transforms, starts)]
         if len(set(map(len, self.looks))) > 1:

@@ -95,6 +95,7 @@ class Planes:
         self.border = clipped(looks(_in_pieces(BORDER, pieces)), *self.reach)
         self.looks = looks(CORNERS)  # (4, 3)
         self.corners = _seen(self.looks, self.reach)
+        self.sees_dot = bool(np.isfinite(self.corners[0]).all())
         origin, right, down = looks(np.array([[0.0, 0], [1, 0], [0, 1]]))
         across, along = right - origin, down - origin  # where straight lines stay straight, two columns of a matrix
         self.meeting = clipped(line_through(np.cross(across, along)), *self.reach)

@@ -16,7 +16,7 @@ from stn_course.drawing.scene import Scene
 from stn_course.drawing.theta_text import checked_theta, write_theta
 from stn_course.palette import INK, PAPER, QUIET
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Transform
+from stn_course.transforms import Affine, Transform, check_transform
 
 GAP, MARGIN, TITLE, NOTE, CAPTION = 16, 8, 26, 24, 26  # in pixels
 WIDTH = 3 * PANEL + 2 * GAP + 2 * MARGIN
@@ -38,7 +38,7 @@ class TransformationScene(Scene):
     """
 
     def __init__(self, transform: Transform = Affine(), images: Mapping[str, Tensor] | None = None):
-        self.transform = transform
+        self.transform = check_transform(transform)
         given = {"digit": digit(), "test card": test_card()} if images is None else images
         self.images = {
             name: check_image(f"the image {name!r}", image, (1, 3)).float().clone() for name, image in given.items()
@@ -66,7 +66,8 @@ class TransformationScene(Scene):
         source = self.images[image or self.first]
         row = torch.as_tensor(theta, dtype=torch.float32).detach().cpu().reshape(1, -1)
         planes = Planes(source, warp(source[None], row, self.transform)[0], self.transform, row[0].double())
-        met = "dashed: where the grid's parallels meet" if len(planes.meeting) else "dot: the output's top left corner"
+        dot = "dot: the output's top left corner" + ("" if planes.sees_dot else ", out of view")
+        met = "dashed: where the grid's parallels meet" if len(planes.meeting) else dot
         lost = "dashed: the horizon, where w = 0" if len(planes.horizon) else "the same lines, on the regular grid"
         joined = "each corner above looks at its corner below"
         sheet = Image.new("RGB", (WIDTH, TITLE + PANEL + NOTE + 2 * MARGIN), PAPER)

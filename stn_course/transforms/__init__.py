@@ -6,6 +6,9 @@ input to look. That is backward warping, and it is why a *small* scale in θ *en
 **Add a family of your own** in one file: derive from `Transform`, and write `names`, `identity` and `map`. Here is one
 with three numbers, which bends each column of the picture up or down along a parabola:
 
+    import torch
+    from stn_course.transforms.transform import Transform
+
     class Bend(Transform):
         names = ("bend", "t_x", "t_y")
 
@@ -17,12 +20,22 @@ with three numbers, which bends each column of the picture up or down along a pa
             x, y = points.unbind(-1)
             return torch.stack((x + t_x, y + t_y + bend * x * x), dim=-1)
 
-`TransformationExplorer(Bend())` shows it at once, and so do all figures; `SpatialTransformer`, `warp` and the networks
-take it as `transform=Bend()`. Everything else has a default, which a family may replace in its file: `part_names`,
-`parts_to_theta` and `theta_to_parts` (numbers that people think in), `ranges` (of sliders), `presets`, `keeps`,
-`formula`. A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. A line in
-`FAMILIES` below puts it into the catalogue: every test of all families runs on it, and `python -m stn_course train
-rts-mnist/st-cnn-bend` trains it.
+θ is (B, 3), and points are (B, ..., 2), normalised (x, y), y down. `entries` checks both, and shapes each entry of θ so
+that it fits x and y. `stn_course.widgets.TransformationExplorer(Bend())` shows the family at once, and so do
+`ThetaDescent`, `EpochSlider` and all figures. `spatial_transformer.warp`, `SpatialTransformer` and `models.STCNN` take
+it as their transform.
+
+Everything else has a default, which a family may replace in its file:
+
+    part_names, parts_to_theta, theta_to_parts    numbers that people think in, such as a rotation in degrees
+    ranges     {"bend": Range(-1, 1, 0.01)}       of the sliders, by the name of an entry or of a part
+    presets    {"smile": {"bend": 0.5}}           θ to begin from, by the parts that differ from the identity's
+    keeps      ("straight lines", "parallels")    what it never changes; lines that it may bend are drawn bent
+    formula                                       θ as text
+
+A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. To put a family into
+the catalogue, import it below and add it to `FAMILIES`: the tests of all families run on it, and `python -m stn_course
+train rts-mnist/st-cnn-bend` trains it. (A name such as `LensDistortion` becomes lens-distortion there.)
 """
 
 from stn_course.transforms.affine import Affine
@@ -30,7 +43,7 @@ from stn_course.transforms.attention import Attention
 from stn_course.transforms.matrix import MatrixTransform
 from stn_course.transforms.projective import HORIZON, Projective
 from stn_course.transforms.similarity import Similarity
-from stn_course.transforms.transform import Range, Transform, regular_grid, without_autocast
+from stn_course.transforms.transform import Range, Transform, check_transform, regular_grid, without_autocast
 
 FAMILIES: tuple[Transform, ...] = (
     Affine(),
@@ -50,6 +63,7 @@ __all__ = [
     "Range",
     "Similarity",
     "Transform",
+    "check_transform",
     "regular_grid",
     "without_autocast",
 ]

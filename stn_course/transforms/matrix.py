@@ -25,6 +25,7 @@ class MatrixTransform(Transform):
     """
 
     keeps = ("straight lines", "parallels")
+    invertible = True
     linear = False
     """Whether every entry of the matrix is a constant plus a weighted sum of the entries of θ."""
     scale = ""

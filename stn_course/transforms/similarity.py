@@ -4,8 +4,6 @@ Source: Hartley and Zisserman, "Multiple View Geometry in Computer Vision", sect
 translation, four degrees of freedom.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -74,8 +72,3 @@ class Similarity(MatrixTransform):
     def theta_to_parts(self, theta: Theta, ratio: float) -> Tensor:
         s, turn, t_x, t_y = theta.unbind(1)
         return torch.stack((torch.rad2deg(turn), s, t_x, t_y), dim=1)
-
-    def __repr__(self) -> str:
-        return (
-            "Similarity()" if math.isclose(self.ratio, 1) else f"Similarity(of pictures {self.ratio:g} as high as wide)"
-        )

@@ -91,6 +91,17 @@ class Transform:
     """Named θ to begin from: name → the parts that differ from the identity's."""
     ranges: Mapping[str, Range] = {}
     """The slider of an entry of θ or of a part, where it is not `Range()`."""
+    invertible = False
+    """Whether the family is closed: `algebra.compose` and `algebra.invert` give a θ of the same family."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, numbers in cls.ranges.items():
+            if not isinstance(numbers, Range):
+                raise TypeError(f"expected the range of {name!r} as a Range(low, high, step), got {numbers!r}")
+        for name, parts in cls.presets.items():
+            if not isinstance(parts, Mapping):
+                raise TypeError(f"expected the preset {name!r} as a dict, part → number, got {parts!r}")
 
     @property
     def n_params(self) -> int:
@@ -109,11 +120,11 @@ class Transform:
 
     def identity(self) -> Theta:
         """Return the θ that changes nothing, (n_params,)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"expected {type(self).__name__} to say its identity(), got none")
 
     def map(self, theta: Theta, points: Points) -> Points:
         """Map points of the target to where they look in the source: (B, n_params), (B, ..., 2) → (B, ..., 2)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"expected {type(self).__name__} to say map(theta, points), got none")
 
     def matrix(self, theta: Theta) -> Tensor:
         """Make the homogeneous matrices of θ, (B, n_params) → (B, 3, 3); a TypeError if the family has none."""
@@ -180,13 +191,30 @@ class Transform:
         return "\n".join(f"{name:<{longest}} = {aligned(number)}" for name, number in zip(self.names, theta))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         return hash((type(self), *vars(self).values()))
+
+
+def check_transform(transform: Transform) -> Transform:
+    """Return a transform that says what it must, or raise an error that shows what came."""
+    if not isinstance(transform, Transform):
+        came = f"the class {transform.__name__}" if isinstance(transform, type) else describe(transform)
+        raise TypeError(f"expected a transform, such as Affine(), got {came}")
+    identity = transform.identity()
+    if not isinstance(identity, Tensor) or identity.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"expected the identity of {transform} as a float32 or float64 tensor, got {describe(identity)}"
+        )
+    if identity.shape != (transform.n_params,):
+        raise ValueError(
+            f"expected the identity of {transform} of shape ({transform.n_params},), got {describe(identity)}"
+        )
+    return transform
 
 
 def aligned(number: float) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 from torch import Tensor
 
-from stn_course.drawing.descent import FIRST, PRESETS, STARTS, STEPS, DescentScene
+from stn_course.drawing.descent import FIRST, STARTS, STEPS, DescentScene
 from stn_course.drawing.trajectory import SAMPLERS, Trajectory
 from stn_course.transforms import Affine, Range, Transform
 from stn_course.widgets.base import Explorer
@@ -48,7 +48,10 @@ class ThetaDescent(Explorer):
         super().__init__(DescentScene(image, template, transform))
         self.image, self.template, self.trajectory = self.scene.image, self.scene.template, self.scene.trajectory
         self.preset = ipywidgets.Dropdown(
-            options=[*PRESETS, YOUR_OWN], description="preset", style=LABELS, layout=ipywidgets.Layout(width=WIDE)
+            options=[*self.scene.presets, YOUR_OWN],
+            description="preset",
+            style=LABELS,
+            layout=ipywidgets.Layout(width=WIDE),
         )
         self.play = ipywidgets.Play(value=0, min=0, max=STEPS, step=1, interval=120)
         self.step = whole_slider("step", 0, STEPS, 0, LABEL, WIDE)
@@ -92,8 +95,8 @@ class ThetaDescent(Explorer):
         )
 
     def _follow_preset(self, change: dict) -> None:
-        if self._by_hand and change["new"] in PRESETS:
-            self.set(**PRESETS[change["new"]])
+        if self._by_hand and change["new"] in self.scene.presets:
+            self.set(**self.scene.presets[change["new"]])
 
     def _start_again(self) -> None:
         setattr(self.play, "playing" if self.play.has_trait("playing") else "_playing", False)  # ipywidgets 8 and 7
@@ -109,7 +112,9 @@ class ThetaDescent(Explorer):
             else f"After step {descent.ended} θ runs out of all bounds: the descent ends there."
         )  # fmt: skip
         with self._unheard():  # the preset follows the other controls here, not they it
-            self.preset.value = next((name for name, preset in PRESETS.items() if _alike(preset, settings)), YOUR_OWN)
+            self.preset.value = next(
+                (name for name, preset in self.scene.presets.items() if _alike(preset, settings)), YOUR_OWN
+            )
 
 
 def _alike(preset: dict, settings: dict) -> bool:

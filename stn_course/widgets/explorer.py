@@ -68,14 +68,16 @@ class TransformationExplorer(Explorer):
         )
         ranges = self.transform.ranges
         self.theta_sliders = [number_slider(name, ranges.get(name, Range())) for name in self.transform.names]
-        self.part_sliders = [
-            number_slider(name.replace("_", " "), ranges.get(name, Range())) for name in part_names(self.transform)
-        ]
+        parts = [name for name in part_names(self.transform) if name not in self.transform.names]  # or they are θ
+        self.part_sliders = [number_slider(name.replace("_", " "), ranges.get(name, Range())) for name in parts]
         self.preset = ipywidgets.Dropdown(
             options=[NONE_OF_THEM, *self.presets], description="preset", layout=_wide(244), style=style
         )
         self.invert = ipywidgets.Button(description="invert", tooltip="the θ that undoes this one", layout=_wide(84))
+        self.invert.disabled = not self.transform.invertible
         self.reset.layout.width = "84px"
+        if not self.part_sliders:
+            self.mode.layout.display = "none"
         self.theta_text = ipywidgets.Text(
             description="θ", continuous_update=False, layout=_wide(480), style={"description_width": "20px"}
         )
