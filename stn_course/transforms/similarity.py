@@ -72,3 +72,6 @@ class Similarity(MatrixTransform):
     def theta_to_parts(self, theta: Theta, ratio: float) -> Tensor:
         s, turn, t_x, t_y = theta.unbind(1)
         return torch.stack((torch.rad2deg(turn), s, t_x, t_y), dim=1)
+
+    def __repr__(self) -> str:
+        return "Similarity()" if self.ratio == 1 else super().__repr__()
