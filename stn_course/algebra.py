@@ -100,11 +100,12 @@ def from_parts(parts: Tensor, transform: Transform = Affine(), size: Size | None
     Built in: 01, "Four moves".
 
     Example:
+        >>> from stn_course.numbers import short
         >>> lying = torch.tensor([[90.0, 0.5, 0.5, 0, 0.25, 0]])  # a half-size frame, lying on its right side
-        >>> from_parts(lying)
-        tensor([[-0.0000, -0.5000,  0.2500,  0.5000, -0.0000,  0.0000]])
-        >>> from_parts(lying, size=(30, 60))  # a quarter of this wide picture wide, and all of it high
-        tensor([[-0.0000, -0.2500,  0.2500,  1.0000, -0.0000,  0.0000]])
+        >>> short(from_parts(lying))
+        [0.0, -0.5, 0.25, 0.5, 0.0, 0.0]
+        >>> short(from_parts(lying, size=(30, 60)))  # a quarter of this wide picture wide, and all of it high
+        [0.0, -0.25, 0.25, 1.0, 0.0, 0.0]
     """
     names = part_names(transform)
     if not isinstance(parts, Tensor) or parts.dtype not in (torch.float32, torch.float64):

@@ -114,7 +114,7 @@ EVERYTHING = [
 def test_a_notebook_is_graded_as_far_as_it_goes_and_left_alone(tmp_path, progress_file):
     path = handed_in(tmp_path / "handed in.ipynb", *EVERYTHING)
     before = path.read_bytes()
-    graded = exercises.grade(path, timeout=3, limit=240, grace=9)
+    graded = exercises.grade(path, timeout=12, limit=240, grace=9)
     said = {name: entry and entry["said"] for name, entry in graded.exercises.items()}
     assert "your code raised NameError: name 'oops' is not defined" in said["turn_about"]
     assert "in line 2 of my_turn:  return oops" in said["turn_about"]

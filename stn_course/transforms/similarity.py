@@ -27,11 +27,10 @@ class Similarity(MatrixTransform):
     Built in: 01, "Families inside one another".
 
     Example:
+        >>> from stn_course.numbers import short
         >>> quarter_turn = torch.tensor([[0.5, math.pi / 2, 0.25, 0]])
-        >>> Similarity().matrix(quarter_turn).round(decimals=3) + 0.0
-        tensor([[[ 0.0000, -0.5000,  0.2500],
-                 [ 0.5000,  0.0000,  0.0000],
-                 [ 0.0000,  0.0000,  1.0000]]])
+        >>> short(Similarity().matrix(quarter_turn))  # row by row
+        [0.0, -0.5, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0]
     """
 
     names = ("s", "φ", "t_x", "t_y")
