@@ -109,6 +109,7 @@ def test_every_exercise_that_asks_for_code_has_a_right_answer_here():
 
 def test_names_are_those_of_the_module_and_notebooks_are_in_order():
     assert all(getattr(exercises, name) is each and each.name == name for name, each in EXERCISES.items())
+    assert EXERCISES.keys() <= set(dir(exercises)) & set(exercises.__all__)  # tab completion, and import *
     numbers = [each.notebook for each in EXERCISES.values()]
     assert numbers == sorted(numbers)
     assert all(3 <= numbers.count(number) <= 6 for number in numbers)

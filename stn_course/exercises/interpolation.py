@@ -5,13 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.sampling import bilinear_sample, nearest_sample
 from stn_course.transforms import Affine
 
 nearest_gradient = NumberExercise(
-    "nearest_gradient",
-    "02",
     answer=0,
     why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
     mistakes={
@@ -35,7 +33,27 @@ def _between(pixel, left, top, x, y):
     return (1 - b) * upper + b * lower
 
 
-def _bilinear_at(image, x, y):
+def _image() -> torch.Tensor:
+    return torch.rand(3, 5, generator=torch.Generator().manual_seed(2))
+
+
+def _points() -> list[tuple]:
+    inside = (1.25, 0.5), (3.9, 1.2), (2.0, 1.0), (0.3, 1.8)
+    over_each_edge = (4.6, 2.3), (-0.4, 0.7), (2.3, -0.6), (-0.3, -0.2), (-1.5, 0.6), (1.4, -1.3)
+    return [(_image(), x, y) for x, y in (*inside, *over_each_edge)]
+
+
+@function_exercise(
+    cases=_points,
+    hints=(
+        "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1, even at −1.",
+        "The nearer a pixel, the larger its weight: the left one gets 1 − (x − floor(x)).",
+        "Between the two upper ones first, then between the two lower ones, then between these two results. Pixels "
+        "that do not exist count as 0.",
+    ),
+    success="Yes, at the edge and beyond it too.",
+)
+def bilinear_at(image, x, y):
     def pixel(row, column):
         inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
         return image[row, column] if inside else 0.0
@@ -47,34 +65,9 @@ def _bilinear_at(image, x, y):
     return (1 - down) * upper + down * lower
 
 
-def _image() -> torch.Tensor:
-    return torch.rand(3, 5, generator=torch.Generator().manual_seed(2))
-
-
-def _points() -> list[tuple]:
-    inside = (1.25, 0.5), (3.9, 1.2), (2.0, 1.0), (0.3, 1.8)
-    over_each_edge = (4.6, 2.3), (-0.4, 0.7), (2.3, -0.6), (-0.3, -0.2), (-1.5, 0.6), (1.4, -1.3)
-    return [(_image(), x, y) for x, y in (*inside, *over_each_edge)]
-
-
-bilinear_at = FunctionExercise(
-    "bilinear_at",
-    "02",
-    _bilinear_at,
-    cases=_points,
-    hints=(
-        "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1, even at −1.",
-        "The nearer a pixel, the larger its weight: the left one gets 1 − (x − floor(x)).",
-        "Between the two upper ones first, then between the two lower ones, then between these two results. Pixels "
-        "that do not exist count as 0.",
-    ),
-    success="Yes, at the edge and beyond it too.",
-)
-
-
 @bilinear_at.mistake("x and y have changed places: x counts columns, y counts rows, and image[row, column]")
 def _(image, x, y):
-    return _bilinear_at(image.T, x, y)
+    return bilinear_at.reference(image.T, x, y)
 
 
 @bilinear_at.mistake("this is the nearest pixel's value; expected a mean of four, weighted by how near they are")
@@ -85,19 +78,19 @@ def _(image, x, y):
 @bilinear_at.mistake("the weights are the wrong way round: the *nearer* pixel counts more")
 def _(image, x, y):
     left, top = math.floor(x), math.floor(y)
-    return _bilinear_at(image, left + 1 - (x - left), top + 1 - (y - top))
+    return bilinear_at.reference(image, left + 1 - (x - left), top + 1 - (y - top))
 
 
 @bilinear_at.mistake("outside the image a pixel counts as 0; yours repeats the border")
 def _(image, x, y):
     bordered = F.pad(image[None, None], (2, 2, 2, 2), mode="replicate")[0, 0]
-    return _bilinear_at(bordered, x + 2, y + 2)
+    return bilinear_at.reference(bordered, x + 2, y + 2)
 
 
 @bilinear_at.mistake("a point outside is not black all at once: it still lies within reach of the border's pixels")
 def _(image, x, y):
     height, width = image.shape
-    return _bilinear_at(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
+    return bilinear_at.reference(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
 
 
 def _with_int(image, x, y, of_x=int, of_y=int):
@@ -145,25 +138,7 @@ def _(image, x, y):
     return _from_the_end(image, x, y, rows=False, columns=True)
 
 
-def _bilinear_image(images, grid):
-    B, C, H, W = images.shape
-    x, y = ((grid[..., i] + 1) * n / 2 - 0.5 for i, n in ((0, W), (1, H)))  # in pixels, (B, H', W')
-    left, top = x.floor(), y.floor()
-    sampled = 0
-    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
-        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
-            inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
-            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()  # (B, H', W')
-            index = index.flatten(1)[:, None].expand(-1, C, -1)
-            pixels = images.flatten(2).gather(2, index).unflatten(2, grid.shape[1:3])  # (B, C, H', W')
-            sampled = sampled + pixels * (inside * row_weight * column_weight)[:, None]
-    return sampled
-
-
-bilinear_image = FunctionExercise(
-    "bilinear_image",
-    "02",
-    _bilinear_image,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 2, 4, 5, generator=torch.Generator().manual_seed(3)),
@@ -179,6 +154,19 @@ bilinear_image = FunctionExercise(
     ),
     success="Yes: what F.grid_sample gives, from your own hand.",
 )
+def bilinear_image(images, grid):
+    B, C, H, W = images.shape
+    x, y = ((grid[..., i] + 1) * n / 2 - 0.5 for i, n in ((0, W), (1, H)))  # in pixels, (B, H', W')
+    left, top = x.floor(), y.floor()
+    sampled = 0
+    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
+            inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
+            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()  # (B, H', W')
+            index = index.flatten(1)[:, None].expand(-1, C, -1)
+            pixels = images.flatten(2).gather(2, index).unflatten(2, grid.shape[1:3])  # (B, C, H', W')
+            sampled = sampled + pixels * (inside * row_weight * column_weight)[:, None]
+    return sampled
 
 
 @bilinear_image.mistake("the grid's last axis is (x, y); yours is read as (y, x)")
@@ -213,18 +201,7 @@ def _(images, grid):
     return bilinear_sample(images, grid + 1 / extent)
 
 
-def _gradient_at(image, x, y):
-    left, top = math.floor(x), math.floor(y)
-    right, down = x - left, y - top
-    a, b = image[top, left], image[top, left + 1]
-    c, d = image[top + 1, left], image[top + 1, left + 1]
-    return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
-
-
-gradient_at = FunctionExercise(
-    "gradient_at",
-    "02",
-    _gradient_at,
+@function_exercise(
     cases=lambda: [(_image(), x, y) for x, y in ((1.25, 0.5), (3.9, 1.2), (0.3, 0.8))],
     hints=(
         "Write the value as a function of x alone: on either side of it are two columns, and a straight line between.",
@@ -235,16 +212,22 @@ gradient_at = FunctionExercise(
     observe=lambda result, image, x, y: dict(zip(("∂V/∂x", "∂V/∂y"), result, strict=True)),
     gives="two numbers, (∂V/∂x, ∂V/∂y)",
 )
+def gradient_at(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    right, down = x - left, y - top
+    a, b = image[top, left], image[top, left + 1]
+    c, d = image[top + 1, left], image[top + 1, left + 1]
+    return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
 
 
 @gradient_at.mistake("∂V/∂x and ∂V/∂y have changed places")
 def _(image, x, y):
-    return _gradient_at(image, x, y)[::-1]
+    return gradient_at.reference(image, x, y)[::-1]
 
 
 @gradient_at.mistake("the sign is wrong: the slope along x is right minus left, along y it is lower minus upper")
 def _(image, x, y):
-    return tuple(-each for each in _gradient_at(image, x, y))
+    return tuple(-each for each in gradient_at.reference(image, x, y))
 
 
 @gradient_at.mistake("both rows count, not the upper one alone: each by its weight")
@@ -263,19 +246,11 @@ def _(image, x, y):
 
 @gradient_at.mistake("this is a gradient in normalised coordinates; the exercise counts x and y in pixels")
 def _(image, x, y):
-    along_x, along_y = _gradient_at(image, x, y)
+    along_x, along_y = gradient_at.reference(image, x, y)
     return along_x * image.shape[1] / 2, along_y * image.shape[0] / 2
 
 
-def _aligned(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
-
-
-aligned = FunctionExercise(
-    "aligned",
-    "02",
-    _aligned,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(4)),
@@ -288,6 +263,9 @@ aligned = FunctionExercise(
     ),
     success="Yes: grid and sampler mean the same by ±1, and the identity is the identity.",
 )
+def aligned(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 @aligned.as_given
