@@ -1,12 +1,14 @@
 """The exercises of notebook 02: values between pixels, and their gradients."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.sampling import bilinear_sample, nearest_sample
+from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine
 
 nearest_gradient = NumberExercise(
@@ -19,18 +21,6 @@ nearest_gradient = NumberExercise(
     },
     hints=("What does the nearest sampler give at x = 3.2, at x = 3.3, at x = 3.4?",),
 )
-
-
-def _pixel(image, row, column):
-    height, width = image.shape
-    return image[row, column] if 0 <= row < height and 0 <= column < width else image.new_zeros(())
-
-
-def _between(pixel, left, top, x, y):
-    a, b = x - left, y - top
-    upper = (1 - a) * pixel(top, left) + a * pixel(top, left + 1)
-    lower = (1 - a) * pixel(top + 1, left) + a * pixel(top + 1, left + 1)
-    return (1 - b) * upper + b * lower
 
 
 def _image() -> torch.Tensor:
@@ -72,7 +62,7 @@ def _(image, x, y):
 
 @bilinear_at.mistake("this is the nearest pixel's value; expected a mean of four, weighted by how near they are")
 def _(image, x, y):
-    return _pixel(image, math.floor(y + 0.5), math.floor(x + 0.5))
+    return bilinear_at.reference(image, math.floor(x + 0.5), math.floor(y + 0.5))
 
 
 @bilinear_at.mistake("the weights are the wrong way round: the *nearer* pixel counts more")
@@ -93,49 +83,38 @@ def _(image, x, y):
     return bilinear_at.reference(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
 
 
-def _with_int(image, x, y, of_x=int, of_y=int):
-    return _between(lambda row, column: _pixel(image, row, column), of_x(x), of_y(y), x, y)
-
-
-@bilinear_at.mistake("int() rounds towards 0, left of the image and above it too; math.floor() rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y)
-
-
-@bilinear_at.mistake("left of the image int(x) rounds towards 0; math.floor(x) rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y, of_y=math.floor)
-
-
-@bilinear_at.mistake("above the image int(y) rounds towards 0; math.floor(y) rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y, of_x=math.floor)
-
-
-def _from_the_end(image, x, y, rows, columns):
-    """As in Python, where −1 is the last one; as far as rows or columns are not tested for it."""
-    height, width = image.shape
+def _with_a_slip(image, x, y, left_of=math.floor, top_of=math.floor, last_row=False, last_column=False):
+    """The solution with another rounding, or with −1 as Python's last row or last column."""
 
     def pixel(row, column):
-        outside = row >= height or column >= width or (row < 0 and not rows) or (column < 0 and not columns)
-        return image.new_zeros(()) if outside else image[row, column]
+        inside = row < image.shape[0] and column < image.shape[1] and (last_row or row >= 0)
+        return image[row, column] if inside and (last_column or column >= 0) else image.new_zeros(())
 
-    return _between(pixel, math.floor(x), math.floor(y), x, y)
-
-
-@bilinear_at.mistake("image[-1] is the *last* row in Python, and [-1] the last column: test that neither is negative")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=True, columns=True)
-
-
-@bilinear_at.mistake("image[-1] is the *last* row in Python, not a row above the image: test row >= 0")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=True, columns=False)
+    left, top = left_of(x), top_of(y)
+    right, down = x - left, y - top
+    upper = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
+    lower = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
+    return (1 - down) * upper + down * lower
 
 
-@bilinear_at.mistake("image[row, -1] is the *last* column in Python, not one left of the image: test column >= 0")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=False, columns=True)
+for slip, message in (
+    (
+        {"left_of": int, "top_of": int},
+        "int() rounds towards 0, left of the image and above it too; math.floor() rounds down",
+    ),
+    ({"left_of": int}, "left of the image int(x) rounds towards 0; math.floor(x) rounds down"),
+    ({"top_of": int}, "above the image int(y) rounds towards 0; math.floor(y) rounds down"),
+    (
+        {"last_row": True, "last_column": True},
+        "image[-1] is the *last* row in Python, and [-1] the last column: test that neither is negative",
+    ),
+    ({"last_row": True}, "image[-1] is the *last* row in Python, not a row above the image: test row >= 0"),
+    (
+        {"last_column": True},
+        "image[row, -1] is the *last* column in Python, not one left of the image: test column >= 0",
+    ),
+):
+    bilinear_at.mistake(message)(partial(_with_a_slip, **slip))
 
 
 @function_exercise(
@@ -270,23 +249,20 @@ def aligned(images, theta):
 
 @aligned.as_given
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, align_corners=False)
+    return F.grid_sample(images, Affine().grid(theta, images.shape[2:], align_corners=True), align_corners=False)
 
 
 @aligned.mistake("now it is the other way round: the grid is made with False and sampled with True")
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=True)
+    return F.grid_sample(images, Affine().grid(theta, images.shape[2:]), align_corners=True)
 
 
 @aligned.mistake("both agree, on True. The course's convention is False")
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, align_corners=True)
+    return warp(images, theta, align_corners=True)
 
 
 @aligned.mistake("nearest hides the blur, not its cause: the grid is still made with True and sampled with False")
 def _(images, theta):
     grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, mode="nearest", align_corners=False)
+    return F.grid_sample(images, grid, mode="nearest", align_corners=False)  # which breaks ties in its own way

@@ -1,11 +1,11 @@
 """The exercises of notebook 05: poses, fair tests, and a training that collapses."""
 
-import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from stn_course.algebra import compose
 from stn_course.data import load_mnist
@@ -227,12 +227,12 @@ def _train(optimizer, model):
     """Three epochs on digits of 14×14 pixels, and what became of θ, of the loss and of the classifier."""
     digits = load_mnist("train", offline=True)
     images = F.avg_pool2d(digits.images.to(next(model.parameters()).dtype) / 255, 2)  # (2000, 1, 14, 14)
-    before = copy.deepcopy(list(model.classifier.parameters()))
+    before = parameters_to_vector(model.classifier.parameters()).detach().clone()
     batches = list(zip(images.split(100), digits.labels.split(100)))
     history = fit(model, batches, epochs=3, optimizer=optimizer, progress=False)
     with torch.no_grad():
         away = float((model.spatial_transformer.theta(images[:500]) - Affine().identity()).abs().max())
-        moved = _length([new - old for old, new in zip(before, model.classifier.parameters())]) / _length(before)
+        moved = float((parameters_to_vector(model.classifier.parameters()) - before).norm() / before.norm())
     stopped = history.stopped is not None  # not a number, and the model is back where it was last sound
     learnt = not stopped and history.column("loss")[-1] < 1
     # One rate that is too large spoils what the other part learns. Seen in some fifty trainings: what fails without
@@ -246,10 +246,6 @@ def _train(optimizer, model):
         "does the loss come down below 1 (1 = yes)": float(learnt),
         "does the classifier change (1 = yes)": float(stopped or moved != 0),
     }
-
-
-def _length(parameters: list) -> float:
-    return float(torch.cat([each.flatten() for each in parameters]).norm())
 
 
 @function_exercise(

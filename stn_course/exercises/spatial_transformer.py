@@ -60,10 +60,8 @@ def localisation_head(in_features):
 
 
 def _head(in_features, bias):
-    layer = nn.Linear(in_features, 6)
-    nn.init.zeros_(layer.weight)
-    with torch.no_grad():
-        layer.bias.copy_(torch.tensor(bias))
+    layer = localisation_head.reference(in_features)
+    layer.bias.data = torch.tensor(bias)
     return layer
 
 

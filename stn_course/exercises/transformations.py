@@ -203,43 +203,39 @@ def projective_points(theta, points):
     return moved[:, :2] / moved[:, 2:]
 
 
-def _matrix_and_points(theta, points):
-    matrix = torch.cat((theta, torch.ones(1))).reshape(3, 3)
-    return matrix, torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+def _moved(theta, points):
+    """The points multiplied by the 3×3 matrix: (N, 2), and w, (N, 1)."""
+    homogeneous = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+    return (homogeneous @ Projective().matrix(theta[None])[0].T).split((2, 1), dim=1)
 
 
 @projective_points.as_given
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    return (homogeneous @ matrix.T)[:, :2]
+    return _moved(theta, points)[0]
 
 
 @projective_points.mistake("multiplied by w, where it is to be divided")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] * moved[:, 2:]
+    moved, w = _moved(theta, points)
+    return moved * w
 
 
 @projective_points.mistake("w can be negative, behind the horizon, and x / w and y / w change sign with it: no abs()")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] / moved[:, 2:].abs()
+    moved, w = _moved(theta, points)
+    return moved / w.abs()
 
 
 @projective_points.mistake("w is divided by as it is, small or negative: it is not to be kept away from 0")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] / moved[:, 2:].clamp(min=0.05)
+    moved, w = _moved(theta, points)
+    return moved / w.clamp(min=0.05)
 
 
 @projective_points.mistake("the matrix is transposed: a row of points is multiplied by the matrix's transpose")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix
-    return moved[:, :2] / moved[:, 2:]
+    transposed = Projective().matrix(theta[None])[0].T.flatten()[:8]
+    return projective_points.reference(transposed, points)
 
 
 @projective_points.mistake(
