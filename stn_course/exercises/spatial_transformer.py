@@ -136,11 +136,6 @@ def _gradient(result, localisation):
     return torch.zeros_like(head) if found is None else found
 
 
-def _observe_transformer(result, images, localisation):
-    reached = _gradient(result, localisation)
-    return {"the transformed images": result, "the gradient that reaches the localisation network": reached}
-
-
 @function_exercise(
     cases=lambda: [(torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(5)), _Looks())],
     hints=(
@@ -149,7 +144,10 @@ def _observe_transformer(result, images, localisation):
         "Affine().grid(theta, size) and F.grid_sample(images, grid, align_corners=False).",
     ),
     success="Yes: three lines, and the gradient finds its way back through all of them.",
-    observe=_observe_transformer,
+    observe=lambda result, images, localisation: {
+        "the transformed images": result,
+        "the gradient that reaches the localisation network": _gradient(result, localisation),
+    },
     gives="the transformed images, a tensor (B, C, H, W)",
 )
 def transform_input(images, localisation):
@@ -197,11 +195,6 @@ def _(images, localisation):
     return warp(images, localisation(images), padding_mode="border")
 
 
-def _observe_classified(result, images, transformer, classifier):
-    reached = _gradient(result, transformer.localisation)
-    return {"the classifier's answer": result, "the gradient that reaches the transformer": reached}
-
-
 @function_exercise(
     cases=lambda: [
         (
@@ -215,7 +208,10 @@ def _observe_classified(result, images, transformer, classifier):
         "Follow the name `transformed` from where it is made to where it is used.",
     ),
     success="Yes. Now the classifier sees what the transformer did, and the transformer hears what that was worth.",
-    observe=_observe_classified,
+    observe=lambda result, images, transformer, classifier: {
+        "the classifier's answer": result,
+        "the gradient that reaches the transformer": _gradient(result, transformer.localisation),
+    },
     gives="the classifier's answer, a tensor",
 )
 def classify(images, transformer, classifier):
