@@ -5,7 +5,7 @@ import codecs
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # The rest of the package is imported where it is used: Ctrl-C is answered in words also while PyTorch is being loaded.
@@ -22,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
             from stn_course import lab_server
 
             return lab_server.main(arguments[1:])
-        parsed = _parser().parse_args(arguments)
-        return parsed.command(parsed)
+        given = vars(_parser().parse_args(arguments))
+        return given.pop("command")(**given)
     except KeyboardInterrupt:
         print("Stopped by hand.", file=sys.stderr)
         return 130
@@ -59,8 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m stn_course", description="Train and evaluate the course's networks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train an experiment; called again it goes on where it was stopped")
-    train.set_defaults(command=_train)
+    def command(function: Callable[..., int], description: str) -> argparse.ArgumentParser:
+        """Add a command with the name of a function, which takes the command's arguments by their names."""
+        added = commands.add_parser(function.__name__.removeprefix("_"), help=description)
+        added.set_defaults(command=function)
+        return added
+
+    train = command(_train, "train an experiment; called again it goes on where it was stopped")
     train.add_argument("experiment", help=f"one of {', '.join(experiments.EXPERIMENTS)}")
     train.add_argument("--profile", help="smoke, quick or full (default: STN_COURSE_PROFILE, else quick)")
     train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
@@ -73,47 +78,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--every-epoch", action="store_true", help="score the test split after every epoch, too")
 
-    score = commands.add_parser("evaluate", help="test accuracy of the weights that come along, or of a file")
-    score.set_defaults(command=_evaluate)
+    score = command(_evaluate, "test accuracy of the weights that come along, or of a file")
     score.add_argument("experiment")
     score.add_argument("--recipe", default="course")
     score.add_argument("--weights", metavar="FILE")
     score.add_argument("--device", help="as for train")
 
-    data = commands.add_parser("data", help="find or download data sets, and say what is there")
-    data.set_defaults(command=_data)
+    data = command(_data, "find or download data sets, and say what is there")
     data.add_argument("names", nargs="+", choices=["mnist", "cifar10"], metavar="NAME", help="mnist or cifar10")
 
-    results = commands.add_parser("results", help="the table of results, from the records that come along")
-    results.set_defaults(command=_results)
+    results = command(_results, "the table of results, from the records that come along")
     results.add_argument("--write", metavar="README", nargs="?", const="README.md", help="put the table into this file")
 
-    progress = commands.add_parser("progress", help="which exercises are solved")
-    progress.set_defaults(command=_progress)
+    progress = command(_progress, "which exercises are solved")
     progress.add_argument("folder", nargs="?", help="where the notebooks are (default: here, or my-notebooks)")
 
-    grade = commands.add_parser("grade", help="run notebooks that were handed in, and list what their checks found")
-    grade.set_defaults(command=_grade)
+    grade = command(_grade, "run notebooks that were handed in, and list what their checks found")
     grade.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")
 
     commands.add_parser("lab", help="JupyterLab on your copy of the notebooks; takes JupyterLab's own options")
     return parser
 
 
-def _train(arguments: argparse.Namespace) -> int:
+def _train(experiment: str, **options: object) -> int:
     from stn_course import experiments
 
-    result = experiments.run(
-        arguments.experiment,
-        arguments.profile,
-        arguments.recipe,
-        arguments.seed,
-        arguments.device,
-        arguments.output,
-        arguments.validate,
-        precision=arguments.precision,
-        every_epoch=arguments.every_epoch,
-    )
+    result = experiments.run(experiment, **options)
     if result.record is None:
         return 130 if result.history.by_hand else 1
     if not result.saved:
@@ -122,66 +112,66 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
+def _evaluate(experiment: str, recipe: str, weights: str | None, device: str | None) -> int:
     from stn_course import experiments
     from stn_course.checks import lookup
     from stn_course.data import Batches
     from stn_course.training import evaluate
 
-    device = experiments.find_device(arguments.device)
-    experiment = experiments.get_experiment(arguments.experiment)
-    lookup("recipe", arguments.recipe, experiment.recipes)
-    if arguments.weights is None:
-        model = experiments.load_pretrained(arguments.experiment, arguments.recipe)
+    device = experiments.find_device(device)
+    chosen = experiments.get_experiment(experiment)
+    lookup("recipe", recipe, chosen.recipes)
+    if weights is None:
+        model = experiments.load_pretrained(experiment, recipe)
     else:
-        model = experiments.load_weights(experiment.model(), arguments.weights)
-    test = experiment.scored_images(experiment.load("test"))
-    task, batches = experiment.task, Batches(test, 1000, experiment.normalise, device=device)
+        model = experiments.load_weights(chosen.model(), weights)
+    test = chosen.scored_images(chosen.load("test"))
+    task, batches = chosen.task, Batches(test, 1000, chosen.normalise, device=device)
     scored = evaluate(model.to(device), batches, task.loss, task.score)
-    print(f"{experiment.title}: {task.score.__name__} {scored.score:.2%}, loss {scored.loss:.4f}, on {test.source}")
+    print(f"{chosen.title}: {task.score.__name__} {scored.score:.2%}, loss {scored.loss:.4f}, on {test.source}")
     return 0
 
 
-def _data(arguments: argparse.Namespace) -> int:
+def _data(names: list[str]) -> int:
     from stn_course.data import SPLITS, load_cifar10, load_mnist
 
     loaders = {"mnist": load_mnist, "cifar10": load_cifar10}
-    for name in arguments.names:
+    for name in names:
         for split in SPLITS:
             print(loaders[name](split).source)
     return 0
 
 
-def _results(arguments: argparse.Namespace) -> int:
+def _results(write: str | None) -> int:
     from stn_course import experiments
 
-    table = experiments.results_table()
-    print(f"{table}\n\n{experiments.comparison_table()}")
-    if arguments.write:
-        experiments.write_results(arguments.write)
-        print(f"\nWritten to {arguments.write}.")
+    print(f"{experiments.results_table()}\n\n{experiments.comparison_table()}")
+    if write:
+        experiments.write_results(write)
+        print(f"\nWritten to {write}.")
     return 0
 
 
-def _progress(arguments: argparse.Namespace) -> int:
+def _progress(folder: str | None) -> int:
     from stn_course import exercises
+    from stn_course.lab_server import COPY
     from stn_course.places import PROGRESS_FILE, progress_file
 
-    if arguments.folder and not Path(arguments.folder).is_dir():
-        raise NotADirectoryError(f"expected a folder with notebooks, got {arguments.folder}")
-    path = Path(arguments.folder) / PROGRESS_FILE if arguments.folder else progress_file()
-    if not arguments.folder and not path.exists():
-        path = Path("my-notebooks") / PROGRESS_FILE  # where `make lab` has put the learner's
+    if folder and not Path(folder).is_dir():
+        raise NotADirectoryError(f"expected a folder with notebooks, got {folder}")
+    path = Path(folder) / PROGRESS_FILE if folder else progress_file()
+    if not folder and not path.exists():
+        path = Path(COPY) / PROGRESS_FILE  # where `make lab` has put the learner's
     exercises.progress(path=path)
     return 0
 
 
-def _grade(arguments: argparse.Namespace) -> int:
+def _grade(notebooks: list[str]) -> int:
     from stn_course import exercises
 
     status = 0
     with _sigterm_unwinds():
-        for notebook in arguments.notebooks:
+        for notebook in notebooks:
             shown = one_line(notebook)
             try:
                 graded = exercises.grade(notebook)

@@ -109,6 +109,7 @@ def test_every_exercise_that_asks_for_code_has_a_right_answer_here():
 
 def test_names_are_those_of_the_module_and_notebooks_are_in_order():
     assert all(getattr(exercises, name) is each and each.name == name for name, each in EXERCISES.items())
+    assert EXERCISES.keys() <= set(dir(exercises)) & set(exercises.__all__)  # tab completion, and import *
     numbers = [each.notebook for each in EXERCISES.values()]
     assert numbers == sorted(numbers)
     assert all(3 <= numbers.count(number) <= 6 for number in numbers)
@@ -314,15 +315,11 @@ def test_the_same_numbers_are_right_in_any_form(form):
     "number", [fractions.Fraction, decimal.Decimal, np.longdouble, np.float64, np.array, torch.tensor]
 )
 def test_a_number_is_right_in_any_form(number):
-    assert (
-        exercises.bilinear_at.evaluate(lambda *a: number(float(exercises.bilinear_at.reference(*a)))).status == "right"
-    )
-    assert (
-        exercises.mistakes_saved.evaluate(lambda *a: number(exercises.mistakes_saved.reference(*a))).status == "right"
-    )
-    assert (
-        exercises.count_parameters.evaluate(lambda m: number(exercises.count_parameters.reference(m))).status == "right"
-    )
+    for exercise in (exercises.bilinear_at, exercises.mistakes_saved):
+        answer = lambda *arguments, exercise=exercise: number(float(exercise.reference(*arguments)))  # noqa: E731
+        assert exercise.evaluate(answer).status == "right"
+    count = exercises.count_parameters
+    assert count.evaluate(lambda model: number(count.reference(model))).status == "right"
     assert exercises.zoom.evaluate(number(2)).status == "right"
 
 
@@ -556,14 +553,8 @@ def test_a_solution_can_be_read(exercise, capsys):
     if isinstance(exercise, NumberExercise):
         assert said == f"{exercise.answer}. {exercise.why}\n"
         return
-    names = {
-        "math": math,
-        "torch": torch,
-        "F": F,
-        "nn": nn,
-        "Affine": Affine,
-        "warp": warp,
-    }  # as the notebooks have them
+    # as the notebooks have them
+    names = {"math": math, "torch": torch, "F": F, "nn": nn, "Affine": Affine, "warp": warp}
     exec(said, names)
     assert exercise.evaluate(names[exercise.name]).status == "right"
 

@@ -256,14 +256,7 @@ def cell(**changes):
 
 @pytest.mark.parametrize(
     "bad",
-    [
-        {"source": "left out"},
-        {"cell_type": "left out"},
-        {"source": None},
-        {"source": 3},
-        {"source": {}},
-        {"source": [1]},
-    ],
+    [{"cell_type": "left out"}, *({"source": source} for source in ("left out", None, 3, {}, [1]))],
     ids=str,
 )
 def test_a_spoilt_cell_is_told_and_the_next_notebook_is_graded(tmp_path, capsys, stand_in, bad):

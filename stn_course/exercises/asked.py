@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterable
 
 from stn_course.exercises.catalogue import EXERCISES
 
@@ -27,7 +26,9 @@ def spoken_of(sources: list[str]) -> tuple[list[set[str]], set[str]]:
         if tree is None:
             found = _in_text(source, names)
         else:
-            found = {short for node in _in_order(tree) if (short := _exercise(_seen(node, names, numbers)))}
+            # Imports and assignments before what stands below them.
+            nodes = sorted(ast.walk(tree), key=lambda node: getattr(node, "lineno", 0))
+            found = {short for node in nodes if (short := _exercise(_seen(node, names, numbers)))}
         cells.append(found)
         numbers |= {EXERCISES[name].notebook for name in found}
     return cells, numbers
@@ -41,11 +42,6 @@ def _parsed(source: str) -> ast.AST | None:
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two for code nested too deep
             continue
     return None
-
-
-def _in_order(tree: ast.AST) -> Iterable[ast.AST]:
-    """All nodes, imports and assignments before what stands below them."""
-    return sorted(ast.walk(tree), key=lambda node: getattr(node, "lineno", 0))
 
 
 def _seen(node: ast.AST, names: dict[str, str], numbers: set[str]) -> str | None:

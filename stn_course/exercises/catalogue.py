@@ -1,17 +1,32 @@
 """All exercises by name, in the order of the notebooks, and how far a learner has come."""
 
+from importlib import import_module
 from pathlib import Path
 
-from stn_course.exercises import cifar10, first_stn, interpolation, rts_mnist, spatial_transformer, transformations
 from stn_course.exercises.exercise import Exercise
 from stn_course.exercises.progress_file import read
 
-EXERCISES: dict[str, Exercise] = {
-    name: value
-    for module in (transformations, interpolation, spatial_transformer, first_stn, rts_mnist, cifar10)
-    for name, value in vars(module).items()
-    if isinstance(value, Exercise)
-}
+NOTEBOOKS = (  # the exercises of each are the module of that name, without the number
+    "01_transformations",
+    "02_interpolation",
+    "03_spatial_transformer",
+    "04_first_stn",
+    "05_rts_mnist",
+    "06_cifar10",
+)
+
+
+def _exercises_of(notebook: str) -> dict[str, Exercise]:
+    """A notebook's exercises; each is told its own name, which is that of the variable, and the notebook's number."""
+    number, _, module = notebook.partition("_")
+    variables = vars(import_module(f"{__package__}.{module}"))
+    found = {name: value for name, value in variables.items() if isinstance(value, Exercise)}
+    for name, exercise in found.items():
+        exercise.name, exercise.notebook = name, number
+    return found
+
+
+EXERCISES = {name: each for notebook in NOTEBOOKS for name, each in _exercises_of(notebook).items()}
 
 
 def progress(notebook: str = "", path: Path | None = None) -> None:

@@ -3,12 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.spatial_transformer import warp
 
 thetas = NumberExercise(
-    "thetas",
-    "06",
     answer=48,
     why="Yes: six for each photograph, and its three channels are moved alike.",
     mistakes={
@@ -20,20 +18,12 @@ thetas = NumberExercise(
 )
 
 
-def _channel_statistics(images):
-    channels = images.transpose(0, 1).flatten(1)  # (C, B·H·W)
-    return channels.mean(1), channels.std(1)
-
-
 def _bright_and_dark() -> list[tuple]:
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(5))  # n and n − 1 differ by little
     return [(images * torch.tensor([0.1, 0.5, 0.8, 1.0]).view(4, 1, 1, 1) * torch.tensor([1, 0.7, 0.4]).view(3, 1, 1),)]
 
 
-channel_statistics = FunctionExercise(
-    "channel_statistics",
-    "06",
-    _channel_statistics,
+@function_exercise(
     cases=_bright_and_dark,
     hints=(
         "Three means: over all images, all rows and all columns, but not over the channels.",
@@ -43,6 +33,9 @@ channel_statistics = FunctionExercise(
     observe=lambda result, images: dict(zip(("mean", "standard deviation"), result, strict=True)),
     gives="mean and standard deviation, three numbers each",
 )
+def channel_statistics(images):
+    channels = images.transpose(0, 1).flatten(1)  # (C, B·H·W)
+    return channels.mean(1), channels.std(1)
 
 
 @channel_statistics.mistake("this is one mean for everything; expected one for each channel")
@@ -57,7 +50,7 @@ def _(images):
 
 @channel_statistics.mistake("mean and standard deviation have changed places")
 def _(images):
-    return _channel_statistics(images)[::-1]
+    return channel_statistics.reference(images)[::-1]
 
 
 @channel_statistics.mistake("this is the variance; its square root is the standard deviation")
@@ -65,14 +58,7 @@ def _(images):
     return images.mean((0, 2, 3)), images.var((0, 2, 3))
 
 
-def _cut_out(images, theta):
-    return warp(images, theta, output_size=(32, 32))
-
-
-cut_out = FunctionExercise(
-    "cut_out",
-    "06",
-    _cut_out,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(6)),
@@ -85,6 +71,8 @@ cut_out = FunctionExercise(
     ),
     success="Yes: sampled once, at as many points as the classifier wants.",
 )
+def cut_out(images, theta):
+    return warp(images, theta, output_size=(32, 32))
 
 
 @cut_out.as_given
@@ -107,14 +95,7 @@ def _(images, theta):
     return warp(F.interpolate(images, size=(32, 32), mode="bilinear", align_corners=False), theta)
 
 
-def _mistakes_saved(accuracy, baseline):
-    return 1 - (1 - accuracy) / (1 - baseline)
-
-
-mistakes_saved = FunctionExercise(
-    "mistakes_saved",
-    "06",
-    _mistakes_saved,
+@function_exercise(
     cases=lambda: [(0.9, 0.8), (0.993, 0.984), (0.6, 0.7)],
     hints=(
         "Count in mistakes: how many of 100 images does each get wrong?",
@@ -122,6 +103,8 @@ mistakes_saved = FunctionExercise(
     ),
     success="Yes. From 80 to 90 % half of the mistakes are gone, and from 98.4 to 99.3 % more than half.",
 )
+def mistakes_saved(accuracy, baseline):
+    return 1 - (1 - accuracy) / (1 - baseline)
 
 
 @mistakes_saved.mistake("that is the difference in points; expected the share of the baseline's mistakes that are gone")

@@ -11,10 +11,9 @@ import functools
 import inspect
 import linecache
 import math
-import textwrap
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
@@ -36,18 +35,20 @@ class Verdict:
     message: str
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Exercise:
     """What all exercises can do: `.hint()`, `.check(answer)`, `.solution()`.
 
     Attributes:
-        name: of the exercise, as the course's progress lists it.
-        notebook: the number of its notebook, "01".
         hints: from a nudge to nearly the answer.
+        name: of the exercise, as the course's progress lists it; the catalogue sets it,
+        notebook: and this, the number of its notebook, "01".
     """
 
-    def __init__(self, name: str, notebook: str, hints: tuple[str, ...]):
-        self.name, self.notebook, self.hints = name, notebook, hints
-        self._hints_given = 0
+    hints: tuple[str, ...]
+    name: str = field(default="", init=False)
+    notebook: str = field(default="", init=False)
+    _hints_given: int = field(default=0, init=False)
 
     def hint(self) -> None:
         """Print the next hint."""
@@ -67,6 +68,11 @@ class Exercise:
 
     def evaluate(self, answer: object) -> Verdict:
         """What `check` prints, without printing or noting it."""
+        if answer is None or answer is ...:
+            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+        return self._judged(answer)
+
+    def _judged(self, answer: object) -> Verdict:
         raise NotImplementedError
 
     def solution(self) -> None:
@@ -77,35 +83,27 @@ class Exercise:
         return f"{self.name}: .hint(), .check(your answer), .solution()"
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class NumberExercise(Exercise):
     """An exercise whose answer is a number.
 
-    Args:
+    Attributes:
         answer: the right one.
         why: what is said when it was given.
         mistakes: wrong answers, and what is said to each.
 
     Example:
-        >>> half = NumberExercise("half", "01", 0.5, "Yes.", {2: "The other way round."}, ("A hint.",))
+        >>> wrong = {2: "The other way round."}
+        >>> half = NumberExercise(answer=0.5, why="Yes.", mistakes=wrong, hints=("A hint.",))
         >>> half.evaluate(2)
         Verdict(status='wrong', message='The other way round.')
     """
 
-    def __init__(
-        self,
-        name: str,
-        notebook: str,
-        answer: float,
-        why: str,
-        mistakes: dict[float, str],
-        hints: tuple[str, ...],
-    ):
-        super().__init__(name, notebook, hints)
-        self.answer, self.why, self.mistakes = answer, why, mistakes
+    answer: float
+    why: str
+    mistakes: dict[float, str]
 
-    def evaluate(self, answer: object) -> Verdict:
-        if answer is None or answer is ...:
-            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+    def _judged(self, answer: object) -> Verdict:
         try:
             number = None if isinstance(answer, bool | str | bytes) else float(answer)
         except OverflowError:
@@ -125,42 +123,28 @@ class NumberExercise(Exercise):
         print(f"{self.answer}. {self.why}")
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class FunctionExercise(Exercise):
-    """An exercise whose answer is a function.
+    """An exercise whose answer is a function; `function_exercise` makes one.
 
-    Args:
-        solution: the reference, whose arguments' names stand in messages.
-        cases: makes the arguments of each call; chosen so that the mistakes below give something else.
-        observe: (result, *arguments) → what is compared, by name; the result itself if None. What it cannot observe is
-            no answer.
-        gives: what the function has to give, in words; said when that cannot be observed.
+    Attributes:
+        reference: the solution, whose arguments' names stand in messages.
+        cases: makes the arguments of each call; chosen so that the mistakes give something else.
         success: what is said to a right answer.
-
-    Example:
-        >>> double = FunctionExercise("double", "01", lambda x: 2 * x, lambda: [(1,), (3,)], ("x + x",), "Yes.")
-        >>> _ = double.mistake("that is the square")(lambda x: x**2)
-        >>> double.evaluate(lambda number: number * number).message
-        'that is the square'
-        >>> double.evaluate(lambda number: number + 1).message
-        '<lambda>(x=3): expected 6.0, got 4.0'
+        observe: (result, *arguments) → what is compared, by name; the result itself if left out. What it cannot
+            observe is no answer.
+        gives: what the function has to give, in words; said when that cannot be observed.
+        mistakes: typical wrong answers, and what is said to each.
+        given: the code that a learner is asked to mend, if that is the task.
     """
 
-    def __init__(
-        self,
-        name: str,
-        notebook: str,
-        solution: Callable,
-        cases: Callable[[], list[tuple]],
-        hints: tuple[str, ...],
-        success: str,
-        observe: Callable[..., dict[str, object]] | None = None,
-        gives: str = "a result",
-    ):
-        super().__init__(name, notebook, hints)
-        self.reference, self.cases, self.success, self.gives = solution, cases, success, gives
-        self.observe = observe or (lambda result, *arguments: {"": result})
-        self.mistakes: list[tuple[Callable, str]] = []
-        self.given: Callable | None = None
+    reference: Callable
+    cases: Callable[[], list[tuple]]
+    success: str
+    observe: Callable[..., dict[str, object]] = lambda result, *arguments: {"": result}
+    gives: str = "a result"
+    mistakes: list[tuple[Callable, str]] = field(default_factory=list, init=False)
+    given: Callable | None = field(default=None, init=False)
 
     def mistake(self, message: str) -> Callable[[Callable], Callable]:
         """Note a typical wrong answer, as the code that gives it, and what is said to it."""
@@ -176,9 +160,7 @@ class FunctionExercise(Exercise):
         self.given = function
         return function
 
-    def evaluate(self, answer: object) -> Verdict:
-        if answer is None or answer is ...:
-            return Verdict(NOT_ATTEMPTED, "not attempted yet")
+    def _judged(self, answer: object) -> Verdict:
         names = list(inspect.signature(self.reference).parameters)
         if not callable(answer):
             return Verdict(WRONG, f"expected a function of ({', '.join(names)}), got {describe(answer)}")
@@ -222,8 +204,8 @@ class FunctionExercise(Exercise):
         return Verdict(WRONG, f"{_name(answer)}({arguments}): {problem}")
 
     def solution(self) -> None:
-        source = textwrap.dedent(inspect.getsource(self.reference)).rstrip()
-        print(source.replace(f"def {self.reference.__name__}(", f"def {self.name}(", 1))
+        source = inspect.getsource(self.reference)  # from its decorator on
+        print(source[source.index(f"def {self.name}(") :].rstrip())
 
     def _results(self, function: Callable, case: tuple) -> dict[str, object] | None:
         arguments = copy.deepcopy(case)
@@ -241,6 +223,24 @@ class FunctionExercise(Exercise):
             return not any(_difference(self._results(function, case), seen) for case, seen in zip(cases, results))
         except Exception:  # a mistake that raises was not made by code that did not
             return False
+
+
+def function_exercise(**asked) -> Callable[[Callable], FunctionExercise]:
+    """Make an exercise of the function below, which is its solution; `asked` are the other attributes.
+
+    Example:
+        >>> @function_exercise(cases=lambda: [(1,), (3,)], hints=("x + x",), success="Yes.")
+        ... def double(x):
+        ...     return 2 * x
+        >>> @double.mistake("that is the square")
+        ... def _(x):
+        ...     return x**2
+        >>> double.evaluate(lambda number: number * number).message
+        'that is the square'
+        >>> double.evaluate(lambda number: number + 1).message
+        '<lambda>(x=3): expected 6.0, got 4.0'
+    """
+    return lambda solution: FunctionExercise(reference=solution, **asked)
 
 
 class _NoAnswerError(Exception):

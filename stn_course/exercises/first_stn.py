@@ -3,12 +3,11 @@
 import torch
 from torch import nn
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.data import Normalise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.spatial_transformer import warp
 
 features = NumberExercise(
-    "features",
-    "04",
     answer=160,
     why="Yes: 32 → 26 → 13 → 9 → 4, and 10 channels of 4 × 4.",
     mistakes={
@@ -25,14 +24,7 @@ features = NumberExercise(
 )
 
 
-def _count_parameters(model):
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-count_parameters = FunctionExercise(
-    "count_parameters",
-    "04",
-    _count_parameters,
+@function_exercise(
     cases=lambda: [
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 10)),),
         (nn.Linear(7, 2),),
@@ -40,6 +32,8 @@ count_parameters = FunctionExercise(
     hints=("model.parameters() gives tensors.", "A tensor of shape (10, 16) holds 160 numbers: .numel()."),
     success="Yes. Compare networks by this number before you compare what they can do.",
 )
+def count_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @count_parameters.mistake("this counts the tensors; expected the numbers in them, .numel()")
@@ -62,15 +56,7 @@ def _(model):
     return sum(p.numel() for p in list(model.parameters())[-2:])
 
 
-def _undo_normalise(images, mean, std):
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))  # (1, C, 1, 1)
-    return images * std + mean
-
-
-undo_normalise = FunctionExercise(
-    "undo_normalise",
-    "04",
-    _undo_normalise,
+@function_exercise(
     cases=lambda: [
         (torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(1)), (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)),
         (torch.randn(2, 1, 4, 5, generator=torch.Generator().manual_seed(2)), (0.13,), (0.31,)),
@@ -81,12 +67,14 @@ undo_normalise = FunctionExercise(
     ),
     success="Yes. The numbers are pictures again.",
 )
+def undo_normalise(images, mean, std):
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))  # (1, C, 1, 1)
+    return images * std + mean
 
 
 @undo_normalise.mistake("that normalises once more: (x − mean) / std is what was done, not what undoes it")
 def _(images, mean, std):
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, std))
-    return (images - mean) / std
+    return Normalise(mean, std)(images)
 
 
 @undo_normalise.mistake("the wrong one first: normalising divided *last*, so multiply first and add the mean after")
@@ -97,17 +85,17 @@ def _(images, mean, std):
 
 @undo_normalise.mistake("mean and std have changed places")
 def _(images, mean, std):
-    return _undo_normalise(images, std, mean)
+    return undo_normalise.reference(images, std, mean)
 
 
 @undo_normalise.mistake("the std is missing: the mean is back, but the contrast is not")
 def _(images, mean, std):
-    return _undo_normalise(images, mean, [1.0] * len(std))
+    return undo_normalise.reference(images, mean, [1.0] * len(std))
 
 
 @undo_normalise.mistake("the mean is missing: the contrast is back, but the brightness is not")
 def _(images, mean, std):
-    return _undo_normalise(images, [0.0] * len(mean), std)
+    return undo_normalise.reference(images, [0.0] * len(mean), std)
 
 
 @undo_normalise.mistake("the three numbers met the *columns* of the picture: give them the shape (1, C, 1, 1)")
@@ -115,14 +103,7 @@ def _(images, mean, std):
     return images * torch.tensor(std) + torch.tensor(mean)
 
 
-def _black_outside(images, theta, mean, std):
-    return (warp(images, theta) - mean) / std
-
-
-black_outside = FunctionExercise(
-    "black_outside",
-    "04",
-    _black_outside,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(3)),
@@ -137,6 +118,8 @@ black_outside = FunctionExercise(
     ),
     success="Yes. Outside is black, because the sampler's zeros were black when it filled them in.",
 )
+def black_outside(images, theta, mean, std):
+    return (warp(images, theta) - mean) / std
 
 
 @black_outside.as_given

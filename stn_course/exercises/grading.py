@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from stn_course.exercises import cells
 from stn_course.exercises.asked import NUMBERS, spoken_of
@@ -106,57 +107,68 @@ def _run(
     folder: Path, sources: list[str], timeout: float, limit: float, grace: float
 ) -> tuple[dict, dict[int, tuple[str, str]], str | None]:
     """What the checks noted, what became of each cell, and why the notebook did not run to its end, if it did not."""
-    job = {"sources": sources, "timeout": timeout, "grace": grace}
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as notes_folder,
-        tempfile.TemporaryFile("w+") as given,
+        tempfile.TemporaryFile("w+") as job,
         tempfile.TemporaryFile() as events,  # without a name: the notebook cannot find it by chance
     ):
-        json.dump(job, given)
-        given.seek(0)
+        json.dump({"sources": sources, "timeout": timeout, "grace": grace}, job)
+        job.seek(0)
         notes = Path(notes_folder) / "notes.json"
-        surroundings = {
-            "STN_COURSE_PROGRESS": str(notes),
-            "STN_COURSE_PROFILE": os.environ.get("STN_COURSE_PROFILE") or "smoke",
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-P", cells.__file__],
-            stdin=given,
-            stdout=events,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env=os.environ | surroundings,
-            start_new_session=True,  # Ctrl-C is for this process alone, which ends that one itself
-        )
-        unfinished, began, until = None, False, time.monotonic() + 2 * cells.START
+        process = _start(folder, job, events, notes)
         try:
-            while process.poll() is None and time.monotonic() < until:
-                time.sleep(0.1)
-                if (
-                    not began and os.fstat(events.fileno()).st_size
-                ):  # its first cell: what was before is no fault of its
-                    began, until = True, time.monotonic() + limit
-            if process.returncode is None:
-                unfinished = f"not at its end after {limit:g} s" if began else "its kernel did not start"
-            elif process.returncode:
-                unfinished = f"the process that ran it was ended from outside, or failed ({process.returncode})"
+            unfinished = _wait(process, events, limit)
         finally:
             _end(process.pid, str(notes))
             process.wait()
         events.seek(0)
         states = _states(events.read(LARGEST_REPORT))
-        ended = [said for state, said in states.values() if state == cells.ENDED]
-        if ended:
-            unfinished = ended[0]
-        elif unfinished:
-            unfinished += "".join(f", in code cell {cell}" for cell in states if states[cell][0] == cells.RUNNING)
-        try:
-            noted = parse(_text(notes, LARGEST_REPORT))
-        except FileNotFoundError:
-            noted = {}
-        except (ValueError, OSError) as error:
-            noted, unfinished = {}, unfinished or f"the file in which its checks are noted was spoilt: {error}"
-    return noted, states, unfinished
+        noted, spoilt = _noted(notes)
+    if unfinished:
+        unfinished += "".join(f", in code cell {cell}" for cell in states if states[cell][0] == cells.RUNNING)
+    ended = next((said for state, said in states.values() if state == cells.ENDED), None)
+    return noted, states, ended or unfinished or spoilt
+
+
+def _start(folder: Path, job: IO, events: IO, notes: Path) -> subprocess.Popen:
+    """Start the process that runs the cells: the job is its input, its events are its output."""
+    surroundings = {
+        "STN_COURSE_PROGRESS": str(notes),
+        "STN_COURSE_PROFILE": os.environ.get("STN_COURSE_PROFILE") or "smoke",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-P", cells.__file__],
+        stdin=job,
+        stdout=events,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=os.environ | surroundings,
+        start_new_session=True,  # Ctrl-C is for this process alone, which ends that one itself
+    )
+
+
+def _wait(process: subprocess.Popen, events: IO, limit: float) -> str | None:
+    """Wait for the end of the process, or of its time; why it came to no good end, if it did not."""
+    began, until = False, time.monotonic() + 2 * cells.START
+    while process.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+        if not began and os.fstat(events.fileno()).st_size:  # its first cell: what was before is no fault of its
+            began, until = True, time.monotonic() + limit
+    if process.returncode is None:
+        return f"not at its end after {limit:g} s" if began else "its kernel did not start"
+    if process.returncode:
+        return f"the process that ran it was ended from outside, or failed ({process.returncode})"
+    return None
+
+
+def _noted(notes: Path) -> tuple[dict, str | None]:
+    """What the checks noted, and what is wrong with the file in which they did."""
+    try:
+        return parse(_text(notes, LARGEST_REPORT)), None
+    except FileNotFoundError:
+        return {}, None
+    except (ValueError, OSError) as error:
+        return {}, f"the file in which its checks are noted was spoilt: {error}"
 
 
 def _states(events: bytes) -> dict[int, tuple[str, str]]:

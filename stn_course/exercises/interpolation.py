@@ -1,17 +1,17 @@
 """The exercises of notebook 02: values between pixels, and their gradients."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.sampling import bilinear_sample, nearest_sample
+from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine
 
 nearest_gradient = NumberExercise(
-    "nearest_gradient",
-    "02",
     answer=0,
     why="Yes. Move a little and the nearest pixel is still the same one: a staircase is flat nearly everywhere.",
     mistakes={
@@ -21,30 +21,6 @@ nearest_gradient = NumberExercise(
     },
     hints=("What does the nearest sampler give at x = 3.2, at x = 3.3, at x = 3.4?",),
 )
-
-
-def _pixel(image, row, column):
-    height, width = image.shape
-    return image[row, column] if 0 <= row < height and 0 <= column < width else image.new_zeros(())
-
-
-def _between(pixel, left, top, x, y):
-    a, b = x - left, y - top
-    upper = (1 - a) * pixel(top, left) + a * pixel(top, left + 1)
-    lower = (1 - a) * pixel(top + 1, left) + a * pixel(top + 1, left + 1)
-    return (1 - b) * upper + b * lower
-
-
-def _bilinear_at(image, x, y):
-    def pixel(row, column):
-        inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
-        return image[row, column] if inside else 0.0
-
-    left, top = math.floor(x), math.floor(y)
-    right, down = x - left, y - top  # how far past the upper left neighbour
-    upper = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
-    lower = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
-    return (1 - down) * upper + down * lower
 
 
 def _image() -> torch.Tensor:
@@ -57,10 +33,7 @@ def _points() -> list[tuple]:
     return [(_image(), x, y) for x, y in (*inside, *over_each_edge)]
 
 
-bilinear_at = FunctionExercise(
-    "bilinear_at",
-    "02",
-    _bilinear_at,
+@function_exercise(
     cases=_points,
     hints=(
         "Four pixels count: columns floor(x) and floor(x) + 1, in rows floor(y) and floor(y) + 1, even at −1.",
@@ -70,100 +43,81 @@ bilinear_at = FunctionExercise(
     ),
     success="Yes, at the edge and beyond it too.",
 )
+def bilinear_at(image, x, y):
+    def pixel(row, column):
+        inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
+        return image[row, column] if inside else 0.0
+
+    left, top = math.floor(x), math.floor(y)
+    right, down = x - left, y - top  # how far past the upper left neighbour
+    upper = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
+    lower = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
+    return (1 - down) * upper + down * lower
 
 
 @bilinear_at.mistake("x and y have changed places: x counts columns, y counts rows, and image[row, column]")
 def _(image, x, y):
-    return _bilinear_at(image.T, x, y)
+    return bilinear_at.reference(image.T, x, y)
 
 
 @bilinear_at.mistake("this is the nearest pixel's value; expected a mean of four, weighted by how near they are")
 def _(image, x, y):
-    return _pixel(image, math.floor(y + 0.5), math.floor(x + 0.5))
+    return bilinear_at.reference(image, math.floor(x + 0.5), math.floor(y + 0.5))
 
 
 @bilinear_at.mistake("the weights are the wrong way round: the *nearer* pixel counts more")
 def _(image, x, y):
     left, top = math.floor(x), math.floor(y)
-    return _bilinear_at(image, left + 1 - (x - left), top + 1 - (y - top))
+    return bilinear_at.reference(image, left + 1 - (x - left), top + 1 - (y - top))
 
 
 @bilinear_at.mistake("outside the image a pixel counts as 0; yours repeats the border")
 def _(image, x, y):
     bordered = F.pad(image[None, None], (2, 2, 2, 2), mode="replicate")[0, 0]
-    return _bilinear_at(bordered, x + 2, y + 2)
+    return bilinear_at.reference(bordered, x + 2, y + 2)
 
 
 @bilinear_at.mistake("a point outside is not black all at once: it still lies within reach of the border's pixels")
 def _(image, x, y):
     height, width = image.shape
-    return _bilinear_at(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
+    return bilinear_at.reference(image, x, y) if 0 <= x <= width - 1 and 0 <= y <= height - 1 else torch.tensor(0.0)
 
 
-def _with_int(image, x, y, of_x=int, of_y=int):
-    return _between(lambda row, column: _pixel(image, row, column), of_x(x), of_y(y), x, y)
-
-
-@bilinear_at.mistake("int() rounds towards 0, left of the image and above it too; math.floor() rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y)
-
-
-@bilinear_at.mistake("left of the image int(x) rounds towards 0; math.floor(x) rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y, of_y=math.floor)
-
-
-@bilinear_at.mistake("above the image int(y) rounds towards 0; math.floor(y) rounds down")
-def _(image, x, y):
-    return _with_int(image, x, y, of_x=math.floor)
-
-
-def _from_the_end(image, x, y, rows, columns):
-    """As in Python, where −1 is the last one; as far as rows or columns are not tested for it."""
-    height, width = image.shape
+def _with_a_slip(image, x, y, left_of=math.floor, top_of=math.floor, last_row=False, last_column=False):
+    """The solution with another rounding, or with −1 as Python's last row or last column."""
 
     def pixel(row, column):
-        outside = row >= height or column >= width or (row < 0 and not rows) or (column < 0 and not columns)
-        return image.new_zeros(()) if outside else image[row, column]
+        inside = row < image.shape[0] and column < image.shape[1] and (last_row or row >= 0)
+        return image[row, column] if inside and (last_column or column >= 0) else image.new_zeros(())
 
-    return _between(pixel, math.floor(x), math.floor(y), x, y)
-
-
-@bilinear_at.mistake("image[-1] is the *last* row in Python, and [-1] the last column: test that neither is negative")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=True, columns=True)
-
-
-@bilinear_at.mistake("image[-1] is the *last* row in Python, not a row above the image: test row >= 0")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=True, columns=False)
+    left, top = left_of(x), top_of(y)
+    right, down = x - left, y - top
+    upper = (1 - right) * pixel(top, left) + right * pixel(top, left + 1)
+    lower = (1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1)
+    return (1 - down) * upper + down * lower
 
 
-@bilinear_at.mistake("image[row, -1] is the *last* column in Python, not one left of the image: test column >= 0")
-def _(image, x, y):
-    return _from_the_end(image, x, y, rows=False, columns=True)
+for slip, message in (
+    (
+        {"left_of": int, "top_of": int},
+        "int() rounds towards 0, left of the image and above it too; math.floor() rounds down",
+    ),
+    ({"left_of": int}, "left of the image int(x) rounds towards 0; math.floor(x) rounds down"),
+    ({"top_of": int}, "above the image int(y) rounds towards 0; math.floor(y) rounds down"),
+    (
+        {"last_row": True, "last_column": True},
+        "image[-1] is the *last* row in Python, and [-1] the last column: test that neither is negative",
+    ),
+    ({"last_row": True}, "image[-1] is the *last* row in Python, not a row above the image: test row >= 0"),
+    (
+        {"last_column": True},
+        "image[row, -1] is the *last* column in Python, not one left of the image: test column >= 0",
+    ),
+):
+    bilinear_at.mistake(message)(partial(_with_a_slip, **slip))
 
 
-def _bilinear_image(images, grid):
-    B, C, H, W = images.shape
-    x, y = ((grid[..., i] + 1) * n / 2 - 0.5 for i, n in ((0, W), (1, H)))  # in pixels, (B, H', W')
-    left, top = x.floor(), y.floor()
-    sampled = 0
-    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
-        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
-            inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
-            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()  # (B, H', W')
-            index = index.flatten(1)[:, None].expand(-1, C, -1)
-            pixels = images.flatten(2).gather(2, index).unflatten(2, grid.shape[1:3])  # (B, C, H', W')
-            sampled = sampled + pixels * (inside * row_weight * column_weight)[:, None]
-    return sampled
-
-
-bilinear_image = FunctionExercise(
-    "bilinear_image",
-    "02",
-    _bilinear_image,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 2, 4, 5, generator=torch.Generator().manual_seed(3)),
@@ -179,6 +133,19 @@ bilinear_image = FunctionExercise(
     ),
     success="Yes: what F.grid_sample gives, from your own hand.",
 )
+def bilinear_image(images, grid):
+    B, C, H, W = images.shape
+    x, y = ((grid[..., i] + 1) * n / 2 - 0.5 for i, n in ((0, W), (1, H)))  # in pixels, (B, H', W')
+    left, top = x.floor(), y.floor()
+    sampled = 0
+    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
+            inside = (row >= 0) & (row < H) & (column >= 0) & (column < W)
+            index = row.clamp(0, H - 1).long() * W + column.clamp(0, W - 1).long()  # (B, H', W')
+            index = index.flatten(1)[:, None].expand(-1, C, -1)
+            pixels = images.flatten(2).gather(2, index).unflatten(2, grid.shape[1:3])  # (B, C, H', W')
+            sampled = sampled + pixels * (inside * row_weight * column_weight)[:, None]
+    return sampled
 
 
 @bilinear_image.mistake("the grid's last axis is (x, y); yours is read as (y, x)")
@@ -213,18 +180,7 @@ def _(images, grid):
     return bilinear_sample(images, grid + 1 / extent)
 
 
-def _gradient_at(image, x, y):
-    left, top = math.floor(x), math.floor(y)
-    right, down = x - left, y - top
-    a, b = image[top, left], image[top, left + 1]
-    c, d = image[top + 1, left], image[top + 1, left + 1]
-    return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
-
-
-gradient_at = FunctionExercise(
-    "gradient_at",
-    "02",
-    _gradient_at,
+@function_exercise(
     cases=lambda: [(_image(), x, y) for x, y in ((1.25, 0.5), (3.9, 1.2), (0.3, 0.8))],
     hints=(
         "Write the value as a function of x alone: on either side of it are two columns, and a straight line between.",
@@ -235,16 +191,22 @@ gradient_at = FunctionExercise(
     observe=lambda result, image, x, y: dict(zip(("∂V/∂x", "∂V/∂y"), result, strict=True)),
     gives="two numbers, (∂V/∂x, ∂V/∂y)",
 )
+def gradient_at(image, x, y):
+    left, top = math.floor(x), math.floor(y)
+    right, down = x - left, y - top
+    a, b = image[top, left], image[top, left + 1]
+    c, d = image[top + 1, left], image[top + 1, left + 1]
+    return (1 - down) * (b - a) + down * (d - c), (1 - right) * (c - a) + right * (d - b)
 
 
 @gradient_at.mistake("∂V/∂x and ∂V/∂y have changed places")
 def _(image, x, y):
-    return _gradient_at(image, x, y)[::-1]
+    return gradient_at.reference(image, x, y)[::-1]
 
 
 @gradient_at.mistake("the sign is wrong: the slope along x is right minus left, along y it is lower minus upper")
 def _(image, x, y):
-    return tuple(-each for each in _gradient_at(image, x, y))
+    return tuple(-each for each in gradient_at.reference(image, x, y))
 
 
 @gradient_at.mistake("both rows count, not the upper one alone: each by its weight")
@@ -263,19 +225,11 @@ def _(image, x, y):
 
 @gradient_at.mistake("this is a gradient in normalised coordinates; the exercise counts x and y in pixels")
 def _(image, x, y):
-    along_x, along_y = _gradient_at(image, x, y)
+    along_x, along_y = gradient_at.reference(image, x, y)
     return along_x * image.shape[1] / 2, along_y * image.shape[0] / 2
 
 
-def _aligned(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
-
-
-aligned = FunctionExercise(
-    "aligned",
-    "02",
-    _aligned,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(4)),
@@ -288,27 +242,27 @@ aligned = FunctionExercise(
     ),
     success="Yes: grid and sampler mean the same by ±1, and the identity is the identity.",
 )
+def aligned(images, theta):
+    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 @aligned.as_given
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, align_corners=False)
+    return F.grid_sample(images, Affine().grid(theta, images.shape[2:], align_corners=True), align_corners=False)
 
 
 @aligned.mistake("now it is the other way round: the grid is made with False and sampled with True")
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=True)
+    return F.grid_sample(images, Affine().grid(theta, images.shape[2:]), align_corners=True)
 
 
 @aligned.mistake("both agree, on True. The course's convention is False")
 def _(images, theta):
-    grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, align_corners=True)
+    return warp(images, theta, align_corners=True)
 
 
 @aligned.mistake("nearest hides the blur, not its cause: the grid is still made with True and sampled with False")
 def _(images, theta):
     grid = F.affine_grid(theta.reshape(-1, 2, 3), list(images.shape), align_corners=True)
-    return F.grid_sample(images, grid, mode="nearest", align_corners=False)
+    return F.grid_sample(images, grid, mode="nearest", align_corners=False)  # which breaks ties in its own way

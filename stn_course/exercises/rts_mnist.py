@@ -1,15 +1,15 @@
 """The exercises of notebook 05: poses, fair tests, and a training that collapses."""
 
-import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from stn_course.algebra import compose
 from stn_course.data import load_mnist
-from stn_course.exercises.exercise import FunctionExercise
+from stn_course.exercises.exercise import function_exercise
 from stn_course.models import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.training import fit
@@ -18,15 +18,7 @@ from stn_course.transforms import Affine
 _THETAS = ((0.8, -0.6, 0.1, 0.6, 0.8, -0.3), (1.3, 0.2, 0.4, -0.1, 1.2, 0.2), (0.5, 0.0, 0.3, 0.0, 0.5, -0.2))
 
 
-def _straighten(theta):
-    matrix = torch.cat((theta, torch.tensor([0, 0, 1.0]).to(theta))).view(3, 3)
-    return torch.linalg.inv(matrix)[:2].flatten()
-
-
-straighten = FunctionExercise(
-    "straighten",
-    "05",
-    _straighten,
+@function_exercise(
     cases=lambda: [(torch.tensor(theta),) for theta in _THETAS],
     hints=(
         "Warped by θ and then by your answer, the digit has to be where it was: which θ is 'where it was'?",
@@ -36,6 +28,9 @@ straighten = FunctionExercise(
     success="Yes. This is what the transformer has to find, from the picture alone.",
     observe=lambda result, theta: {"your θ": result},
 )
+def straighten(theta):
+    matrix = torch.cat((theta, torch.tensor([0, 0, 1.0]).to(theta))).view(3, 3)
+    return torch.linalg.inv(matrix)[:2].flatten()
 
 
 @straighten.mistake("−θ is not the inverse of θ: it turns the picture by half a circle")
@@ -76,10 +71,6 @@ def _(theta):
     return compose(theta[None], theta[None])[0]
 
 
-def _angle(theta):
-    return math.degrees(math.atan2(theta[3], theta[0]))
-
-
 def _turns() -> list[tuple]:
     made = []
     for degrees, scale in ((30.0, 1.0), (-50.0, 0.8), (130.0, 1.4), (-100.0, 0.7)):
@@ -88,10 +79,7 @@ def _turns() -> list[tuple]:
     return made
 
 
-angle = FunctionExercise(
-    "angle",
-    "05",
-    _angle,
+@function_exercise(
     cases=_turns,
     hints=(
         "θ = [[s cos φ, −s sin φ, …], [s sin φ, s cos φ, …]]: which two of the six tell the angle and not the scale?",
@@ -100,6 +88,8 @@ angle = FunctionExercise(
     ),
     success="Yes, all the way round, and whatever the scale.",
 )
+def angle(theta):
+    return math.degrees(math.atan2(theta[3], theta[0]))
 
 
 @angle.mistake("that is in radians; expected degrees")
@@ -109,7 +99,7 @@ def _(theta):
 
 @angle.mistake("the sign is wrong: sin φ stands in the second row, −sin φ in the first")
 def _(theta):
-    return -_angle(theta)
+    return -angle.reference(theta)
 
 
 @angle.mistake("math.atan knows only the quotient, and cannot tell an angle from the one opposite: use math.atan2")
@@ -130,11 +120,6 @@ def _(theta):
 @angle.mistake("math.atan2 takes y first, then x: the sine, then the cosine")
 def _(theta):
     return math.degrees(math.atan2(theta[0], theta[3]))
-
-
-def _shared(train, test):
-    known = {image.numpy().tobytes() for image in train}
-    return sum(image.numpy().tobytes() in known for image in test)
 
 
 def _splits() -> list[tuple]:
@@ -162,10 +147,7 @@ def _splits() -> list[tuple]:
     ]
 
 
-shared = FunctionExercise(
-    "shared",
-    "05",
-    _shared,
+@function_exercise(
     cases=_splits,
     hints=(
         "Every test image has to be looked for among *all* training images, wherever it stands there.",
@@ -174,6 +156,9 @@ shared = FunctionExercise(
     ),
     success="Yes. One line, and it should stand in every project.",
 )
+def shared(train, test):
+    known = {image.numpy().tobytes() for image in train}
+    return sum(image.numpy().tobytes() in known for image in test)
 
 
 @shared.mistake("an image may stand at another place in the other split: compare each with all, not with its neighbour")
@@ -199,7 +184,7 @@ def _(train, test):
 
 @shared.mistake("one equal row does not make an equal image: compare all of them")
 def _(train, test):
-    return _shared(train[:, :, -1], test[:, :, -1])
+    return shared.reference(train[:, :, -1], test[:, :, -1])
 
 
 @shared.mistake("nearly equal is not equal, and whole numbers need no tolerance: compare with ==")
@@ -230,16 +215,6 @@ def _(train, test):
     return len({image.numpy().tobytes() for image in train} & {image.numpy().tobytes() for image in test})
 
 
-def _two_paces(model):
-    return torch.optim.SGD(
-        [
-            {"params": model.spatial_transformer.parameters(), "lr": 0.003},
-            {"params": model.classifier.parameters(), "lr": 0.3},
-        ],
-        momentum=0.9,
-    )
-
-
 def _small_network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -252,12 +227,12 @@ def _train(optimizer, model):
     """Three epochs on digits of 14×14 pixels, and what became of θ, of the loss and of the classifier."""
     digits = load_mnist("train", offline=True)
     images = F.avg_pool2d(digits.images.to(next(model.parameters()).dtype) / 255, 2)  # (2000, 1, 14, 14)
-    before = copy.deepcopy(list(model.classifier.parameters()))
+    before = parameters_to_vector(model.classifier.parameters()).detach().clone()
     batches = list(zip(images.split(100), digits.labels.split(100)))
     history = fit(model, batches, epochs=3, optimizer=optimizer, progress=False)
     with torch.no_grad():
         away = float((model.spatial_transformer.theta(images[:500]) - Affine().identity()).abs().max())
-        moved = _length([new - old for old, new in zip(before, model.classifier.parameters())]) / _length(before)
+        moved = float((parameters_to_vector(model.classifier.parameters()) - before).norm() / before.norm())
     stopped = history.stopped is not None  # not a number, and the model is back where it was last sound
     learnt = not stopped and history.column("loss")[-1] < 1
     # One rate that is too large spoils what the other part learns. Seen in some fifty trainings: what fails without
@@ -273,14 +248,7 @@ def _train(optimizer, model):
     }
 
 
-def _length(parameters: list) -> float:
-    return float(torch.cat([each.flatten() for each in parameters]).norm())
-
-
-steady = FunctionExercise(
-    "steady",
-    "05",
-    _two_paces,
+@function_exercise(
     cases=lambda: [(_small_network(),)],
     hints=(
         "Which of the two networks cannot stand steps of that size?",
@@ -292,6 +260,14 @@ steady = FunctionExercise(
     observe=_train,
     gives="an optimiser over the model's parameters, such as torch.optim.SGD(model.parameters(), lr=0.1)",
 )
+def steady(model):
+    return torch.optim.SGD(
+        [
+            {"params": model.spatial_transformer.parameters(), "lr": 0.003},
+            {"params": model.classifier.parameters(), "lr": 0.3},
+        ],
+        momentum=0.9,
+    )
 
 
 @steady.mistake("θ still runs away: the steps of the localisation network are too large")

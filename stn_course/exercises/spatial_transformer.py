@@ -3,13 +3,11 @@
 import torch
 from torch import nn
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine
 
 head_size = NumberExercise(
-    "head_size",
-    "03",
     answer=264,
     why="Yes: 8 · 32 weights and 8 biases. The biases are where the identity lives.",
     mistakes={
@@ -20,14 +18,6 @@ head_size = NumberExercise(
     },
     hints=("A projective θ has 8 numbers.", "nn.Linear(n, m) has n · m weights and m biases."),
 )
-
-
-def _localisation_head(in_features):
-    layer = nn.Linear(in_features, 6)
-    nn.init.zeros_(layer.weight)
-    with torch.no_grad():
-        layer.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
-    return layer
 
 
 def _observe_head(layer, in_features):
@@ -50,10 +40,7 @@ def _observe_head(layer, in_features):
     }
 
 
-localisation_head = FunctionExercise(
-    "localisation_head",
-    "03",
-    _localisation_head,
+@function_exercise(
     cases=lambda: [(20,), (5,)],
     hints=(
         "nn.Linear(in_features, 6), and then its weight and its bias are set by hand.",
@@ -64,13 +51,17 @@ localisation_head = FunctionExercise(
     observe=_observe_head,
     gives="a layer (B, in_features) → (B, 6), such as nn.Linear",
 )
-
-
-def _head(in_features, bias):
+def localisation_head(in_features):
     layer = nn.Linear(in_features, 6)
     nn.init.zeros_(layer.weight)
     with torch.no_grad():
-        layer.bias.copy_(torch.tensor(bias))
+        layer.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+    return layer
+
+
+def _head(in_features, bias):
+    layer = localisation_head.reference(in_features)
+    layer.bias.data = torch.tensor(bias)
     return layer
 
 
@@ -104,30 +95,24 @@ def _(in_features):
 
 @localisation_head.mistake("the layer starts at the identity and stays there: it must be allowed to learn, no detach")
 def _(in_features):
-    return _localisation_head(in_features).requires_grad_(False)
+    return localisation_head.reference(in_features).requires_grad_(False)
 
 
 @localisation_head.mistake("the weights are frozen, so θ would be the same for every picture: they must learn, too")
 def _(in_features):
-    layer = _localisation_head(in_features)
+    layer = localisation_head.reference(in_features)
     layer.weight.requires_grad_(False)
     return layer
 
 
 @localisation_head.mistake("a ReLU behind the layer lets nothing through at 0 and below: four of θ's numbers are stuck")
 def _(in_features):
-    return nn.Sequential(_localisation_head(in_features), nn.ReLU())
+    return nn.Sequential(localisation_head.reference(in_features), nn.ReLU())
 
 
 @localisation_head.mistake("what limits θ to [-1, 1] stands at its limit where θ is 1, and lets no gradient through")
 def _(in_features):
-    return nn.Sequential(_localisation_head(in_features), nn.Hardtanh())
-
-
-def _transform_input(images, localisation):
-    theta = localisation(images)  # (B, 6)
-    grid = Affine().grid(theta, images.shape[2:])  # (B, H, W, 2)
-    return nn.functional.grid_sample(images, grid, align_corners=False)
+    return nn.Sequential(localisation_head.reference(in_features), nn.Hardtanh())
 
 
 class _Looks(nn.Module):
@@ -151,15 +136,7 @@ def _gradient(result, localisation):
     return torch.zeros_like(head) if found is None else found
 
 
-def _observe_transformer(result, images, localisation):
-    reached = _gradient(result, localisation)
-    return {"the transformed images": result, "the gradient that reaches the localisation network": reached}
-
-
-transform_input = FunctionExercise(
-    "transform_input",
-    "03",
-    _transform_input,
+@function_exercise(
     cases=lambda: [(torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(5)), _Looks())],
     hints=(
         "Three lines, one for each component: θ from the images, a grid from θ, images from the grid.",
@@ -167,9 +144,16 @@ transform_input = FunctionExercise(
         "Affine().grid(theta, size) and F.grid_sample(images, grid, align_corners=False).",
     ),
     success="Yes: three lines, and the gradient finds its way back through all of them.",
-    observe=_observe_transformer,
+    observe=lambda result, images, localisation: {
+        "the transformed images": result,
+        "the gradient that reaches the localisation network": _gradient(result, localisation),
+    },
     gives="the transformed images, a tensor (B, C, H, W)",
 )
+def transform_input(images, localisation):
+    theta = localisation(images)  # (B, 6)
+    grid = Affine().grid(theta, images.shape[2:])  # (B, H, W, 2)
+    return nn.functional.grid_sample(images, grid, align_corners=False)
 
 
 @transform_input.mistake("the images come back as they were: sample them at the grid")
@@ -181,7 +165,7 @@ def _(images, localisation):
     "the pictures are right, but no gradient reaches the localisation network: no detach, no .data"
 )
 def _(images, localisation):
-    return _transform_input(images, lambda x: localisation(x).detach())
+    return transform_input.reference(images, lambda x: localisation(x).detach())
 
 
 @transform_input.mistake("the grid is made with align_corners=True and sampled with False")
@@ -211,20 +195,7 @@ def _(images, localisation):
     return warp(images, localisation(images), padding_mode="border")
 
 
-def _classify(images, transformer, classifier):
-    transformed = transformer(images)
-    return classifier(transformed)
-
-
-def _observe_classified(result, images, transformer, classifier):
-    reached = _gradient(result, transformer.localisation)
-    return {"the classifier's answer": result, "the gradient that reaches the transformer": reached}
-
-
-classify = FunctionExercise(
-    "classify",
-    "03",
-    _classify,
+@function_exercise(
     cases=lambda: [
         (
             torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(6)),
@@ -237,9 +208,15 @@ classify = FunctionExercise(
         "Follow the name `transformed` from where it is made to where it is used.",
     ),
     success="Yes. Now the classifier sees what the transformer did, and the transformer hears what that was worth.",
-    observe=_observe_classified,
+    observe=lambda result, images, transformer, classifier: {
+        "the classifier's answer": result,
+        "the gradient that reaches the transformer": _gradient(result, transformer.localisation),
+    },
     gives="the classifier's answer, a tensor",
 )
+def classify(images, transformer, classifier):
+    transformed = transformer(images)
+    return classifier(transformed)
 
 
 @classify.as_given

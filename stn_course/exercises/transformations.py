@@ -4,12 +4,10 @@ import math
 
 import torch
 
-from stn_course.exercises.exercise import FunctionExercise, NumberExercise
+from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.transforms import Affine, Projective, regular_grid
 
 zoom = NumberExercise(
-    "zoom",
-    "01",
     answer=2,
     why="Yes. θ says where to look: half as far from the centre, so what lies there is spread over twice the width.",
     mistakes={
@@ -24,19 +22,7 @@ zoom = NumberExercise(
 )
 
 
-def _affine_grid(theta, size):
-    height, width = size
-    x = (2 * torch.arange(width, dtype=theta.dtype) + 1) / width - 1  # pixel centres
-    y = (2 * torch.arange(height, dtype=theta.dtype) + 1) / height - 1
-    y, x = torch.meshgrid(y, x, indexing="ij")  # (H, W) each
-    target = torch.stack((x, y, torch.ones_like(x)), dim=-1)  # (H, W, 3)
-    return torch.einsum("bij,hwj->bhwi", theta.reshape(-1, 2, 3), target)  # (B, H, W, 2)
-
-
-affine_grid = FunctionExercise(
-    "affine_grid",
-    "01",
-    _affine_grid,
+@function_exercise(
     cases=lambda: [
         (torch.tensor([[1.0, 0, 0, 0, 1, 0]]), (2, 3)),
         (torch.tensor([[0.8, -0.6, 0.1, 0.5, 0.7, -0.3], [0.5, 0.2, 0.4, -0.1, 1.5, 0.2]]), (3, 4)),
@@ -50,11 +36,18 @@ affine_grid = FunctionExercise(
     ),
     success="Yes: the same grid as F.affine_grid's.",
 )
+def affine_grid(theta, size):
+    height, width = size
+    x = (2 * torch.arange(width, dtype=theta.dtype) + 1) / width - 1  # pixel centres
+    y = (2 * torch.arange(height, dtype=theta.dtype) + 1) / height - 1
+    y, x = torch.meshgrid(y, x, indexing="ij")  # (H, W) each
+    target = torch.stack((x, y, torch.ones_like(x)), dim=-1)  # (H, W, 3)
+    return torch.einsum("bij,hwj->bhwi", theta.reshape(-1, 2, 3), target)  # (B, H, W, 2)
 
 
 @affine_grid.mistake("your grid is (y, x); expected (x, y): x comes first on the last axis")
 def _(theta, size):
-    return _affine_grid(theta, size).flip(-1)
+    return affine_grid.reference(theta, size).flip(-1)
 
 
 @affine_grid.mistake("you moved (y, x) where (x, y) was to be moved: θ's first column belongs to x")
@@ -65,12 +58,12 @@ def _(theta, size):
 
 @affine_grid.mistake("height and width have changed places: size is (H, W), and the grid (B, H, W, 2)")
 def _(theta, size):
-    return _affine_grid(theta, size[::-1])
+    return affine_grid.reference(theta, size[::-1])
 
 
 @affine_grid.mistake("rows and columns have changed places: the grid is (B, H, W, 2), and x runs along W")
 def _(theta, size):
-    return _affine_grid(theta, size).transpose(1, 2)
+    return affine_grid.reference(theta, size).transpose(1, 2)
 
 
 @affine_grid.mistake("your ±1 are the centres of the border pixels; here they are the edges (align_corners=False)")
@@ -80,12 +73,12 @@ def _(theta, size):
 
 @affine_grid.mistake("the shift is missing: the third column of θ is multiplied by the 1 under (x, y)")
 def _(theta, size):
-    return _affine_grid(theta * torch.tensor([1.0, 1, 0, 1, 1, 0]), size)
+    return affine_grid.reference(theta * torch.tensor([1.0, 1, 0, 1, 1, 0]), size)
 
 
 @affine_grid.mistake("θ is applied the wrong way round: its six numbers fill the 2×3 matrix row by row")
 def _(theta, size):
-    return _affine_grid(theta.reshape(-1, 3, 2).transpose(1, 2).flatten(1), size)
+    return affine_grid.reference(theta.reshape(-1, 3, 2).transpose(1, 2).flatten(1), size)
 
 
 @affine_grid.mistake("this grid is in pixels; expected normalised coordinates, where the picture spans −1 to 1")
@@ -95,16 +88,7 @@ def _(theta, size):
     return torch.einsum("bij,hwj->bhwi", theta.reshape(-1, 2, 3), target)
 
 
-def _compose(first, then):
-    lower = torch.tensor([[0.0, 0.0, 1.0]], dtype=first.dtype)
-    first, then = (torch.cat((theta.reshape(2, 3), lower)) for theta in (first, then))  # (3, 3) each
-    return (first @ then)[:2].flatten()
-
-
-compose = FunctionExercise(
-    "compose",
-    "01",
-    _compose,
+@function_exercise(
     cases=lambda: [
         (torch.tensor([0.5, 0, 0, 0, 0.5, 0]), torch.tensor([1, 0, 0.5, 0, 1, 0.2])),
         (torch.tensor([0.8, -0.6, 0.1, 0.6, 0.8, -0.3]), torch.tensor([1.2, 0.3, -0.4, 0.0, 0.7, 0.5])),
@@ -117,11 +101,15 @@ compose = FunctionExercise(
     ),
     success="Yes. One warp by this θ does what the two do one after the other, and blurs once instead of twice.",
 )
+def compose(first, then):
+    lower = torch.tensor([[0.0, 0.0, 1.0]], dtype=first.dtype)
+    first, then = (torch.cat((theta.reshape(2, 3), lower)) for theta in (first, then))  # (3, 3) each
+    return (first @ then)[:2].flatten()
 
 
 @compose.mistake("this is the product the other way round: the output point meets `then` first, so it stands right")
 def _(first, then):
-    return _compose(then, first)
+    return compose.reference(then, first)
 
 
 @compose.mistake("adding θs does not chain the warps: two identities would make a scale of 2")
@@ -146,17 +134,7 @@ def _(first, then):
     return torch.cat((first[:, :2] @ then[:, :2], first[:, 2:] + then[:, 2:]), dim=1).flatten()
 
 
-def _turn_about(degrees, centre):
-    angle = math.radians(degrees)
-    cos, sin = math.cos(angle), math.sin(angle)
-    x, y = centre
-    return torch.tensor([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y])
-
-
-turn_about = FunctionExercise(
-    "turn_about",
-    "01",
-    _turn_about,
+@function_exercise(
     cases=lambda: [(30.0, (0.0, 0.0)), (90.0, (0.5, -0.25)), (-40.0, (-0.3, 0.6))],
     hints=(
         "Move the centre to the origin, turn, and move it back: three matrices.",
@@ -165,50 +143,45 @@ turn_about = FunctionExercise(
     ),
     success="Yes: the centre stays where it is, and everything else goes around it.",
 )
+def turn_about(degrees, centre):
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y = centre
+    return torch.tensor([cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y])
 
 
 @turn_about.mistake("the picture turns about its own centre: the point you were given does not stay in place")
 def _(degrees, centre):
-    return _turn_about(degrees, (0.0, 0.0))
+    return turn_about.reference(degrees, (0.0, 0.0))
 
 
 @turn_about.mistake("math.cos and math.sin take radians, not degrees")
 def _(degrees, centre):
-    return _turn_about(math.degrees(degrees), centre)
+    return turn_about.reference(math.degrees(degrees), centre)
 
 
 @turn_about.mistake("this turns the other way: θ = [[cos, −sin], [sin, cos]]")
 def _(degrees, centre):
-    return _turn_about(-degrees, centre)
+    return turn_about.reference(-degrees, centre)
 
 
 @turn_about.mistake("the centre is (x, y), x first")
 def _(degrees, centre):
-    return _turn_about(degrees, centre[::-1])
+    return turn_about.reference(degrees, centre[::-1])
 
 
 @turn_about.mistake("the shift has the wrong sign: the centre has to come back to where it was, c − R c")
 def _(degrees, centre):
-    return _turn_about(degrees, centre) * torch.tensor([1, 1, -1, 1, 1, -1])
+    return turn_about.reference(degrees, centre) * torch.tensor([1, 1, -1, 1, 1, -1])
 
 
 @turn_about.mistake("the centre was moved back without having been moved away: its shift is c − R c, not c")
 def _(degrees, centre):
-    theta = _turn_about(degrees, (0.0, 0.0))
+    theta = turn_about.reference(degrees, (0.0, 0.0))
     return theta + torch.tensor([0, 0, centre[0], 0, 0, centre[1]])
 
 
-def _projective_points(theta, points):
-    matrix = torch.cat((theta, torch.ones(1, dtype=theta.dtype))).reshape(3, 3)
-    homogeneous = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)  # (N, 3)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] / moved[:, 2:]
-
-
-projective_points = FunctionExercise(
-    "projective_points",
-    "01",
-    _projective_points,
+@function_exercise(
     cases=lambda: [
         (Projective().identity(), torch.tensor([[0.5, -0.5]])),
         (torch.tensor([0.9, 0.1, 0.2, -0.1, 1.1, 0.0, 0.3, -0.2]), torch.tensor([[0.5, -0.5], [1, 1], [-0.2, 0.7]])),
@@ -223,50 +196,51 @@ projective_points = FunctionExercise(
     ),
     success="Yes. The division is what lets parallels meet.",
 )
+def projective_points(theta, points):
+    matrix = torch.cat((theta, torch.ones(1, dtype=theta.dtype))).reshape(3, 3)
+    homogeneous = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)  # (N, 3)
+    moved = homogeneous @ matrix.T
+    return moved[:, :2] / moved[:, 2:]
 
 
-def _matrix_and_points(theta, points):
-    matrix = torch.cat((theta, torch.ones(1))).reshape(3, 3)
-    return matrix, torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+def _moved(theta, points):
+    """The points multiplied by the 3×3 matrix: (N, 2), and w, (N, 1)."""
+    homogeneous = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
+    return (homogeneous @ Projective().matrix(theta[None])[0].T).split((2, 1), dim=1)
 
 
 @projective_points.as_given
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    return (homogeneous @ matrix.T)[:, :2]
+    return _moved(theta, points)[0]
 
 
 @projective_points.mistake("multiplied by w, where it is to be divided")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] * moved[:, 2:]
+    moved, w = _moved(theta, points)
+    return moved * w
 
 
 @projective_points.mistake("w can be negative, behind the horizon, and x / w and y / w change sign with it: no abs()")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] / moved[:, 2:].abs()
+    moved, w = _moved(theta, points)
+    return moved / w.abs()
 
 
 @projective_points.mistake("w is divided by as it is, small or negative: it is not to be kept away from 0")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix.T
-    return moved[:, :2] / moved[:, 2:].clamp(min=0.05)
+    moved, w = _moved(theta, points)
+    return moved / w.clamp(min=0.05)
 
 
 @projective_points.mistake("the matrix is transposed: a row of points is multiplied by the matrix's transpose")
 def _(theta, points):
-    matrix, homogeneous = _matrix_and_points(theta, points)
-    moved = homogeneous @ matrix
-    return moved[:, :2] / moved[:, 2:]
+    transposed = Projective().matrix(theta[None])[0].T.flatten()[:8]
+    return projective_points.reference(transposed, points)
 
 
 @projective_points.mistake(
     "all three numbers are still there: expected (N, 2), the last one being 1 after the division"
 )
 def _(theta, points):
-    found = _projective_points(theta, points)
+    found = projective_points.reference(theta, points)
     return torch.cat((found, torch.ones_like(found[:, :1])), dim=1)
