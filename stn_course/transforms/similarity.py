@@ -28,7 +28,7 @@ class Similarity(MatrixTransform):
 
     Example:
         >>> from stn_course.numbers import short
-        >>> quarter_turn = torch.tensor([[0.5, math.pi / 2, 0.25, 0]])
+        >>> quarter_turn = torch.tensor([[0.5, torch.pi / 2, 0.25, 0]])
         >>> short(Similarity().matrix(quarter_turn))  # row by row
         [0.0, -0.5, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0, 1.0]
     """
