@@ -56,6 +56,7 @@ BUILT_NOWHERE = {
     "models.ResidualCNN",
     "models.ResidualSTN",
     "models.look",
+    "models.looks_of",
     "training.History",
     "training.NotFiniteError",
     "tasks.Contestant",

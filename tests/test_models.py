@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from several_looks import OneAfterAnother, SideBySide
+from several_looks import OneAfterAnother, SideBySide, small_layer
 from strategies import uniform
 from torch import nn
 
@@ -24,6 +24,7 @@ from stn_course.models import (
     STNetwork,
     TutorialCNN,
     TutorialSTN,
+    looks_of,
 )
 from stn_course.models.residual import Residual
 from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
@@ -200,6 +201,24 @@ def test_several_transformers_have_a_look_each_and_their_own_parameters(kind):
     assert [names[id(p)] for p in rest] == [name for name in names.values() if ".localisation." not in name]
     model(x).sum().backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in localisation)
+
+
+def test_any_network_is_watched_while_it_looks():
+    torch.manual_seed(0)
+    x = uniform(1, 3, 1, 8, 8, dtype=torch.float32)
+    plain = nn.Sequential(small_layer(64), nn.Flatten(), nn.Linear(36, 10))
+    again = nn.Sequential(small_layer(64), small_layer(36, Attention()), nn.Flatten(), nn.Linear(36, 10))
+    for model in (plain, again):
+        looks = looks_of(model, x)
+        assert [one.layer for one in looks] == [each for each in model if isinstance(each, SpatialTransformer)]
+        assert looks[0].images is x and all(torch.equal(one.warped, one.layer(one.images)) for one in looks)
+        assert all(torch.equal(one.theta, one.layer.theta(one.images)) for one in looks)
+        assert not any(one.layer._forward_hooks for one in looks)
+    assert looks[1].images is looks[0].warped
+    model = SideBySide()
+    assert [one.layer for one in looks_of(model, x)] == [*model.layers]
+    with pytest.raises(ValueError, match="expected a network with a spatial transformer, got a Linear"):
+        looks_of(nn.Linear(8, 8), x)
 
 
 def test_a_localisation_network_that_two_layers_share_counts_once():

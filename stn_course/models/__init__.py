@@ -9,7 +9,7 @@ from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
 from stn_course.models.rts_mnist import CNN, STCNN
-from stn_course.models.st_network import Look, STClassifier, STNetwork, look
+from stn_course.models.st_network import Look, STClassifier, STNetwork, look, looks_of
 
 __all__ = [
     "CNN",
@@ -28,4 +28,5 @@ __all__ = [
     "TutorialCNN",
     "TutorialSTN",
     "look",
+    "looks_of",
 ]

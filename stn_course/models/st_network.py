@@ -30,6 +30,33 @@ def look(layer: SpatialTransformer, images: Images) -> Look:
     return Look(layer, theta, images, layer.warp(images, theta))
 
 
+def looks_of(model: nn.Module, x: Images) -> list[Look]:
+    """List where any network looks: an `STNetwork` says so; of another one, watch its transformers while it runs.
+
+    Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+
+    Raises:
+        ValueError: if the network has no spatial transformer, or uses none.
+    """
+    if isinstance(model, STNetwork):
+        return model.looks(x)
+    looks = []
+
+    def watch(layer: SpatialTransformer, given: tuple, warped: Images) -> None:
+        looks.append(Look(layer, layer.theta(given[0]), given[0], warped))
+
+    layers = [module for module in model.modules() if isinstance(module, SpatialTransformer)]
+    hooks = [layer.register_forward_hook(watch) for layer in layers]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not looks:
+        raise ValueError(f"expected a network with a spatial transformer, got a {type(model).__name__} that uses none")
+    return looks
+
+
 class STNetwork(nn.Module):
     """A network that looks through spatial transformers, however they are arranged: a subclass says how in `looks`.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from stn_course.algebra import target_border
 from stn_course.checks import Size, describe
 from stn_course.data import Normalise
+from stn_course.models import looks_of
 from stn_course.palette import GRADIENT, INK, SOURCE, TARGET
 from stn_course.plots.figure import Figure, styled
 from stn_course.plots.frames import draw_border
@@ -222,7 +223,7 @@ def learned_transformations(
     Built in: 05, "What it looks at".
 
     Args:
-        model: an `STNetwork` that classifies, in evaluation mode.
+        model: a network with spatial transformers that classifies, in evaluation mode.
         images: (N, C, H, W), float in [0, 1]; about five.
         labels: (N,), the right answers.
         normalise: what is done to images before the network gets them; it is undone before they are drawn.
@@ -236,7 +237,7 @@ def learned_transformations(
     words = f"it says {', '.join(said)}; right is {', '.join(truth)}"
     verdicts = [name if name == right else f"{name},\nbut it is {right}" for name, right in zip(said, truth)]
     alt = alt or f"{len(images)} inputs, where the network looks in them, what it sees; {words}"
-    rows = _rows_of_looks(model.looks(inputs), images, inputs, normalise)
+    rows = _rows_of_looks(looks_of(model, inputs), images, inputs, normalise)
     return _draw_rows(rows, list(zip(verdicts, answers.amax(1).tolist())), alt)
 
 
