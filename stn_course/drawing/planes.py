@@ -6,7 +6,7 @@ change evenly along the line, whatever θ is. So no transform, however wild, dra
 that a family may bend is drawn in short straight pieces.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ FAR_AWAY = 1e3
 AZIMUTH, ELEVATION, APART = np.radians(24.0), np.radians(31.0), 2.55
 
 
+@cache
 def grid_lines(lines: int = LINES) -> np.ndarray:
     """Make the rows and columns of the regular grid between its borders: (2·(lines − 2), 2, 2), ends in (x, y)."""
     at = np.linspace(-1, 1, lines)[1:-1]
@@ -85,18 +86,14 @@ class Planes:
     def __init__(self, image: Tensor, output: Tensor, transform: Transform, theta: Tensor):
         self.image, self.output = image, output
         self.reach = REACH_INPUT / aspect(image)
-        pieces = 1 if "straight lines" in transform.keeps else PIECES
-
-        def looks(points: np.ndarray) -> np.ndarray:
-            """Say where points (..., 2) of the target look, homogeneous: (..., 3)."""
-            return transform.homogeneous(theta[None], torch.from_numpy(points)[None])[0].numpy()
-
-        self.grid = clipped(looks(_in_pieces(grid_lines(), pieces)), *self.reach)
-        self.border = clipped(looks(_in_pieces(BORDER, pieces)), *self.reach)
-        self.looks = looks(CORNERS)  # (4, 3)
+        grid, targets = _targets(1 if "straight lines" in transform.keeps else PIECES)
+        looks = transform.homogeneous(theta[None], targets)[0].numpy()  # all points at once, (N, 3)
+        self.looks = looks[-7:-3]  # of the corners
         self.corners = _seen(self.looks, self.reach)
         self.sees_dot = bool(np.isfinite(self.corners[0]).all())
-        origin, right, down = looks(np.array([[0.0, 0], [1, 0], [0, 1]]))
+        lines = looks[:-7].reshape(-1, 2, 3)
+        self.grid, self.border = clipped(lines[:grid], *self.reach), clipped(lines[grid:], *self.reach)
+        origin, right, down = looks[-3:]
         across, along = right - origin, down - origin  # where straight lines stay straight, two columns of a matrix
         self.meeting = clipped(line_through(np.cross(across, along)), *self.reach)
         self.horizon = clipped(line_through(np.array([across[2], along[2], origin[2]])), 1, 1)
@@ -198,6 +195,17 @@ def _ready_space(image: Tensor) -> _Sheet:
     sheet.polygon(_on(CORNERS * REACH_INPUT / shape, plane), OUTSIDE)
     sheet.plane(image, _on(CORNERS, plane))
     return sheet
+
+
+@cache
+def _targets(pieces: int) -> tuple[int, Tensor]:
+    """How many segments the grid has, and all points of the target that are drawn, (1, N, 2).
+
+    They are the ends of the segments of the grid and of the border, the four corners, (0, 0), (1, 0) and (0, 1).
+    """
+    grid, border = (_in_pieces(lines, pieces) for lines in (grid_lines(), BORDER))
+    points = (grid.reshape(-1, 2), border.reshape(-1, 2), CORNERS, np.array([[0.0, 0], [1, 0], [0, 1]]))
+    return len(grid), torch.from_numpy(np.concatenate(points))[None]
 
 
 def _in_pieces(segments: np.ndarray, pieces: int) -> np.ndarray:

@@ -82,12 +82,14 @@ class MatrixTransform(Transform):
             of_theta = partial(torch.autograd.functional.jacobian, lambda entries: self.matrix(entries[None])[0])
             matrix = self.matrix(torch.from_numpy(theta)[None])[0].numpy()
             slopes = of_theta(torch.from_numpy(theta)).flatten(0, 1).T.numpy()
-        target = np.stack((*points.T, np.ones(len(points))))  # (3, N)
+        target = np.ones((3, len(points)))  # homogeneous
+        target[:2] = points.T
         source = matrix @ target
         xy = self.from_homogeneous(torch.from_numpy(source.T)).numpy()
 
         def pull_back(push: np.ndarray) -> np.ndarray:
-            to_source = np.stack((*push.T, -(push * xy).sum(1))) / source[2]  # ∂L/∂(x, y, w), homogeneous
+            (x, y), (to_x, to_y) = xy.T, push.T
+            to_source = np.stack((to_x, to_y, -(to_x * x + to_y * y))) / source[2]  # ∂L/∂(x, y, w)
             return slopes @ (to_source @ target.T).ravel()
 
         return xy, pull_back
