@@ -32,8 +32,9 @@ def input_panel(
     panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
     panel.image(image)
     panel.line(_frame(start, transform), START, 1.5)
-    panel.line(_frame(theta, transform), SOURCE, 2.5)
-    corners = _corners(theta, transform)
+    frame = _frame(theta, transform)
+    corners = frame[: -1 : len(frame) // 4]
+    panel.line(frame, SOURCE, 2.5)
     panel.dots(corners[:1], SOURCE, 4.5)
     for corner, push in zip(corners, corner_pushes(theta, gradient, transform)):
         panel.arrow(corner, corner + PUSH * push / (np.hypot(*push) + HALF_WAY), GRADIENT, 2.5)
@@ -126,8 +127,7 @@ def _corners(theta: np.ndarray, transform: Transform) -> np.ndarray:
 
 
 def _frame(theta: np.ndarray, transform: Transform) -> np.ndarray:
-    points = 2 if "straight lines" in transform.keeps else 33
-    return target_border(torch.from_numpy(theta), transform, points).numpy()
+    return target_border(torch.from_numpy(theta), transform, 2 if "straight lines" in transform.keeps else 33).numpy()
 
 
 def _column(title: str, panel: Panel, legend: tuple[tuple[str, str | None], ...]) -> Image.Image:

@@ -53,8 +53,9 @@ class Trajectory:
     ):
         self._image, self._template = (pixels.detach().cpu().double().numpy() for pixels in (image, template))
         theta = theta.detach().cpu().double()
-        self._transform, self._rate, self._sampler, self._blur = transform, rate, sampler, blur
-        self._points = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1).numpy()  # (N, 2), N = H'·W'
+        self._rate, self._sampler, self._blur = rate, sampler, blur
+        grid = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1)  # (N, 2), N = H'·W'
+        self._looks = transform.with_pull_back(grid.numpy())
         if not _in_reach(theta.numpy()):
             raise ValueError(f"expected a start with finite numbers up to {LARGEST:g}, got {theta.tolist()}")
         if not 0 <= blur < np.inf:
@@ -112,7 +113,7 @@ class Trajectory:
         if sigma:
             image, template = blurred(image, sigma), blurred(template, sigma)
             weight = _steepness(self._template) / max(_steepness(template), 1e-12)
-        xy, pull_back = self._transform.with_pull_back(theta, self._points)  # (N, 2)
+        xy, pull_back = self._looks(theta)  # (N, 2)
         size = np.array([image.shape[::-1]]).T  # ((W,), (H,))
         pixels = ((xy.T + 1) * size - 1) / 2 + ASIDE
         if self._sampler == "nearest":

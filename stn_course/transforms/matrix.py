@@ -5,8 +5,8 @@
 Source: Jaderberg et al., 2015 (arXiv:1506.02025), equation 1.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -54,8 +54,9 @@ class MatrixTransform(Transform):
         return self.from_homogeneous(self.homogeneous(theta, points))
 
     def homogeneous(self, theta: Theta, points: Points) -> Tensor:
-        self.entries(theta, points)  # which checks both
-        matrix, points = self.matrix(theta), points.to(theta.dtype)
+        matrix = self.matrix(theta)
+        self.check_points(theta, points)
+        points = points.to(theta.dtype)
         with without_autocast(theta.device):
             source = points[:, None].flatten(1, -2) @ matrix[:, :, :2].mT + matrix[:, None, :, 2]  # (B, N, 3)
         return source.reshape(*points.shape[:-1], 3)
@@ -74,25 +75,31 @@ class MatrixTransform(Transform):
         """Take the (x, y) of source points as the matrix gives them: (..., 3) → (..., 2)."""
         return source[..., :2]  # the third coordinate is 1
 
-    def with_pull_back(self, theta: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, PullBack]:
+    def with_pull_back(self, points: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, PullBack]]:
+        target = np.stack((*points.T, np.ones(len(points))))  # (3, N), homogeneous
+
+        def looks(theta: np.ndarray) -> tuple[np.ndarray, PullBack]:
+            matrix, slopes = self._matrix_and_slopes(theta)
+            source = matrix @ target
+            xy = self.from_homogeneous(torch.from_numpy(source.T)).numpy()
+
+            def pull_back(push: np.ndarray) -> np.ndarray:
+                (x, y), (to_x, to_y) = xy.T, push.T
+                to_source = np.stack((to_x, to_y, -(to_x * x + to_y * y))) / source[2]  # ∂L/∂(x, y, w)
+                return slopes @ (to_source @ target.T).ravel()
+
+            return xy, pull_back
+
+        return looks
+
+    def _matrix_and_slopes(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of one θ, (n_params,): its matrix, (3, 3), and the derivatives of its entries, (n_params, 9)."""
         if self.linear:
             constant, slopes = _linear(self)
-            matrix = (constant + theta @ slopes).reshape(3, 3)
-        else:
-            of_theta = partial(torch.autograd.functional.jacobian, lambda entries: self.matrix(entries[None])[0])
-            matrix = self.matrix(torch.from_numpy(theta)[None])[0].numpy()
-            slopes = of_theta(torch.from_numpy(theta)).flatten(0, 1).T.numpy()
-        target = np.ones((3, len(points)))  # homogeneous
-        target[:2] = points.T
-        source = matrix @ target
-        xy = self.from_homogeneous(torch.from_numpy(source.T)).numpy()
-
-        def pull_back(push: np.ndarray) -> np.ndarray:
-            (x, y), (to_x, to_y) = xy.T, push.T
-            to_source = np.stack((to_x, to_y, -(to_x * x + to_y * y))) / source[2]  # ∂L/∂(x, y, w)
-            return slopes @ (to_source @ target.T).ravel()
-
-        return xy, pull_back
+            return (constant + theta @ slopes).reshape(3, 3), slopes
+        leaf = torch.from_numpy(theta)
+        slopes = torch.autograd.functional.jacobian(lambda entries: self.matrix(entries[None]).flatten(), leaf)
+        return self.matrix(leaf[None])[0].numpy(), slopes.T.numpy()
 
     def formula(self, theta: Sequence[float]) -> str:
         """Write the formula (x_s, y_s, 1)ᵀ ~ M (x_t, y_t, 1)ᵀ with the numbers of M."""

@@ -146,13 +146,17 @@ class Transform:
         return torch.cat((source, torch.ones_like(source[..., :1])), dim=-1)
 
     def entries(self, theta: Theta, points: Points) -> tuple[Tensor, ...]:
-        """Split θ into its entries, in a shape to compute with the x and the y of points (B, ..., 2)."""
+        """Return each entry of θ in a shape that fits the x and the y of points (B, ..., 2), after a check of both."""
         self.check_theta(theta)
+        self.check_points(theta, points)
+        return tuple(entry.reshape(-1, *[1] * (points.ndim - 2)) for entry in theta.unbind(1))
+
+    def check_points(self, theta: Theta, points: Points) -> None:
+        """Raise a ValueError, in words, unless points are (B, ..., 2) for as many θ."""
         if not isinstance(points, Tensor) or points.ndim < 2 or points.shape[-1] != 2:
             raise ValueError(f"expected points of shape (B, ..., 2), got {describe(points)}")
         if points.shape[0] != theta.shape[0]:
             raise ValueError(f"expected points for each θ, got {describe(points)} for {describe(theta)}")
-        return tuple(entry.reshape(-1, *[1] * (points.ndim - 2)) for entry in theta.unbind(1))
 
     def check_theta(self, theta: Theta) -> None:
         """Raise a TypeError or a ValueError, in words, unless θ is float32 or float64 and (B, n_params)."""
@@ -164,18 +168,23 @@ class Transform:
                 f"({', '.join(self.names)}), got {describe(theta)}"
             )
 
-    def with_pull_back(self, theta: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, PullBack]:
-        """Map points by one θ, and say how a gradient goes back: (n_params,), (N, 2) → (N, 2), function.
+    def with_pull_back(self, points: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, PullBack]]:
+        """For fixed points (N, 2), return a function of one θ, (n_params,): it maps them, and says how to go back.
 
-        The function takes ∂L/∂(x_s, y_s), (N, 2), and gives ∂L/∂θ, (n_params,). All are float64 arrays of NumPy.
+        It gives (N, 2) and another function, which takes ∂L/∂(x_s, y_s), (N, 2), and gives ∂L/∂θ, (n_params,). All are
+        float64 arrays of NumPy.
         """
-        leaf = torch.from_numpy(theta)[None].requires_grad_()
-        source = self.map(leaf, torch.from_numpy(points)[None])[0]
 
-        def pull_back(push: np.ndarray) -> np.ndarray:
-            return torch.autograd.grad(source, leaf, torch.from_numpy(push))[0][0].numpy()
+        def looks(theta: np.ndarray) -> tuple[np.ndarray, PullBack]:
+            leaf = torch.from_numpy(theta)[None].requires_grad_()
+            source = self.map(leaf, torch.from_numpy(points)[None])[0]
 
-        return source.detach().numpy(), pull_back
+            def pull_back(push: np.ndarray) -> np.ndarray:
+                return torch.autograd.grad(source, leaf, torch.from_numpy(push))[0][0].numpy()
+
+            return source.detach().numpy(), pull_back
+
+        return looks
 
     def parts_to_theta(self, parts: Tensor, ratio: float) -> Theta:
         """Make θ from its parts, (B, n_params) each, in a picture whose height is `ratio` times its width."""
