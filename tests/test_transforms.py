@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from hypothesis import example, given
 from strategies import MATRICES, TOLERANCE, batches, dtypes, few, seeds, sizes, uniform
 
+from stn_course.algebra import from_parts, to_parts
 from stn_course.checks import check_size, describe
-from stn_course.transforms import HORIZON, Affine, Attention, Projective, regular_grid
+from stn_course.transforms import HORIZON, Affine, Attention, Projective, Similarity, regular_grid
 
 families = pytest.mark.parametrize("transform", MATRICES, ids=repr)
 
@@ -415,3 +416,25 @@ def test_describe():
     assert describe([1]) == "a list"
     assert describe(1) == "an int"
     assert describe(None) == "a NoneType"
+
+
+# The similarity
+
+
+@few
+@given(seeds, st.sampled_from([None, (30, 60), (60, 30), (28, 28)]))
+def test_a_similarity_is_an_affine_turn_of_one_scale_in_pixels(seed, size):
+    """Against the affine parts, in pictures of any aspect ratio."""
+    s, turn, t_x, t_y = theta = uniform(seed, 4, low=0.2, high=1.5)
+    parts = torch.stack((torch.rad2deg(turn), s, s, 0 * s, t_x, t_y))[None]
+    expected = Affine().matrix(from_parts(parts, size=size))
+    similarity = Similarity(size)
+    torch.testing.assert_close(similarity.matrix(theta[None]), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(similarity.from_matrix(expected), theta[None], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(to_parts(theta[None], similarity), parts[:, [0, 1, 4, 5]])
+
+
+@pytest.mark.parametrize("size", [(0, 4), "large", (3,)])
+def test_a_similarity_of_no_size_is_refused(size):
+    with pytest.raises(ValueError, match=r"expected size as \(H, W\)"):
+        Similarity(size)
