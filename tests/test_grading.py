@@ -121,7 +121,7 @@ def test_a_notebook_is_graded_as_far_as_it_goes_and_left_alone(tmp_path, progres
     assert said["zoom"].startswith("code cell 4: SyntaxError: invalid syntax")
     assert said["projective_points"] == "code cell 5: ZeroDivisionError: division by zero"
     assert said["compose"].startswith("adding θs does not chain the warps")
-    assert said["angle"] == "code cell 9: cut at the limit of 3 s"
+    assert said["angle"] == "code cell 9: cut at the limit of 12 s"
     assert said["affine_grid"] is None and said["straighten"] is None
     assert [name for name, entry in graded.exercises.items() if entry and entry["solved"]] == ["shared"]
     assert sorted(graded.failed) == [4, 5, 8, 9]
