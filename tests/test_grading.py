@@ -125,7 +125,7 @@ def test_a_notebook_is_graded_as_far_as_it_goes_and_left_alone(tmp_path, progres
     assert said["affine_grid"] is None and said["straighten"] is None
     assert [name for name, entry in graded.exercises.items() if entry and entry["solved"]] == ["shared"]
     assert sorted(graded.failed) == [4, 5, 8, 9]
-    assert graded.unfinished == "code cell 11 did not end in 3 s, nor when it was interrupted"
+    assert graded.unfinished == "code cell 11 did not end in 12 s, nor when it was interrupted"
     assert said["steady"] == f"not checked: {graded.unfinished}"
     assert path.read_bytes() == before and not progress_file.exists()
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
