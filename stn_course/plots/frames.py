@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -58,9 +59,9 @@ def moved_frames(
 
 
 def _draw_frame(axis: Axes, matrix: Tensor, colour: str, rules: bool = False, **style) -> None:
-    def place(points: Tensor) -> Tensor:
+    def place(points: Tensor) -> np.ndarray:
         x, y, w = (torch.cat((points, torch.ones_like(points[..., :1])), -1) @ matrix.mT).unbind(-1)
-        return torch.where(w > 1e-3, torch.stack((x, y)) / w, torch.nan)
+        return torch.where(w > 1e-3, torch.stack((x, y)) / w, torch.nan).numpy()
 
     t, rows = torch.linspace(-1, 1, 65), torch.linspace(-1, 1, 9)
     across = torch.stack(torch.meshgrid(t, rows, indexing="ij"), dim=-1)
