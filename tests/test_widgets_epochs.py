@@ -191,3 +191,13 @@ def test_looks_that_do_not_fit_each_other_are_refused(two):
         EpochSlider(images, [thetas[0], thetas[1][:2]], families)
     with pytest.raises(ValueError, match=r"thetas of shape \(epochs, 4, 3\), got \(3, 4, 6\)"):
         EpochSlider(images, [thetas[0], thetas[0]], families)
+
+
+def test_lists_of_numbers_as_records_have_them_are_taken(two):
+    families, thetas = two
+    images = ten_digits()[:4]
+    start = [0.5, 0, 0, 0, 0.5, 0]
+    expected = EpochSlider(images, thetas[0], start=torch.tensor(start)).compose(0)
+    assert EpochSlider(images, thetas[0].tolist(), start=start).compose(0).tobytes() == expected.tobytes()
+    several = EpochSlider(images, [one.tolist() for one in thetas], families)
+    assert several.compose(2).tobytes() == EpochSlider(images, thetas, families).compose(2).tobytes()

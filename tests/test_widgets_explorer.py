@@ -680,3 +680,11 @@ def test_the_still_strip_holds_the_same_pictures_and_says_what_they_are(explorer
 def test_a_still_of_a_theta_of_another_length_is_refused():
     with pytest.raises(ValueError, match="expected θ as 6 numbers .*got 2"):
         EXPLORERS[Affine()].figure([[1, 2]])
+
+
+def test_a_theta_that_is_refused_leaves_the_picture_and_its_image_alone():
+    explorer = TransformationExplorer(Affine())
+    before = bytes(explorer.picture.value)
+    with pytest.raises(ValueError, match="expected θ as 6 numbers"):
+        explorer.set(theta=[1.0], image="test card")
+    assert explorer.image.value == "digit" and bytes(explorer.picture.value) == before

@@ -34,18 +34,19 @@ class EpochScene(Scene):
         start: Tensor | Sequence[Tensor] | None = None,
         chained: bool = False,
     ):
-        several = list(thetas) if isinstance(thetas, list | tuple) else [thetas]
-        transforms = list(transform) if isinstance(transform, list | tuple) else [transform] * len(several)
-        starts = list(start) if isinstance(start, list | tuple) else [start] * len(several)
-        if not several or not len(several) == len(transforms) == len(starts):
+        if not (isinstance(thetas, list | tuple) and thetas and torch.as_tensor(thetas[0]).ndim == 3):  # a single look
+            thetas, transform, start = [thetas], [transform], [start]
+        transforms = transform if isinstance(transform, list | tuple) else [transform] * len(thetas)
+        starts = start if isinstance(start, list | tuple) else [start] * len(thetas)
+        if not len(thetas) == len(transforms) == len(starts):
             raise ValueError(
-                f"expected thetas, transform and start for as many looks, got {len(several)}, {len(transforms)} and "
+                f"expected thetas, transform and start for as many looks, got {len(thetas)}, {len(transforms)} and "
                 f"{len(starts)}"
             )
         self.images, self.chained = images.detach().cpu(), chained
         self.transforms = [check_transform(each) for each in transforms]
         self.output_size, self.padding_mode = output_size, padding_mode
-        self.looks = [_with_start(*look, len(images)) for look in zip(several, transforms, starts)]
+        self.looks = [_with_start(*look, len(images)) for look in zip(thetas, transforms, starts)]
         if len(set(map(len, self.looks))) > 1:
             raise ValueError(f"expected as many epochs for each look, got {[len(look) - 1 for look in self.looks]}")
         self.start = {"epoch": 0}

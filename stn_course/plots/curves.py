@@ -52,9 +52,8 @@ def draw_curves(
         if len(y) != len(x):
             raise ValueError(f"expected {len(x)} values, one for each x, got {len(y)} for {label!r}")
         colour = named.get(label, TARGET)
-        style = LINES[
-            [line.get_color() for line in axis.lines].count(colour) % 4
-        ]  # without colour the lines differ, too
+        before = [line.get_color() for line in axis.lines].count(colour)
+        style = LINES[before % 4]  # without colour the lines differ, too
         axis.plot(x, y, style, color=colour, linewidth=2, marker=marker, markersize=4, label=label)
     for label, (at, values) in (dots or {}).items():
         axis.plot(at, values, "o", color=named.get(label, INK), markersize=5, label=label)
@@ -78,7 +77,7 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
         colour = BASELINE if label.startswith("CNN") else TARGET
         marker = "o" if len(rows) == 1 else "." if colour == BASELINE else None  # without colour the kinds differ, too
         values = {label: [row[column] for row in rows]}
-        draw_curves(axis, [row["epoch"] for row in rows], values, colour, marker=marker)
+        draw_curves(axis, [row["epoch"] for row in rows], values, colour, legend=None, marker=marker)
         axis.lines[-1].set(markersize=6, markevery=max(1, len(rows) // 12))
     if "loss" in column:
         axis.set_yscale("log")

@@ -124,7 +124,7 @@ class Explorer:
         """Return the state after another such change of one control; None if unknown."""
         if change is None or (further := one_further(change)) is None:
             return None
-        name = next(name for name in state if self.controls[name] is change["owner"])
+        name = next(name for name in state if self.settings[name] is change["owner"])
         return state | {name: further}
 
     def _draw_ahead(self, ahead: Callable[[], dict | None]) -> None:

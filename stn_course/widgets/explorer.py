@@ -129,9 +129,10 @@ class TransformationExplorer(Explorer):
 
     def set(self, theta: Sequence[float] | Tensor | None = None, image: str | None = None) -> None:
         """Set θ, the image, or both, and redraw once."""
+        theta = self.theta if theta is None else checked_theta(theta, self.transform)
         with self._unheard():
             self.image.value = self.image.value if image is None else image
-        self._show(self.theta if theta is None else theta)
+        self._show(theta)
 
     @property
     def presets(self) -> dict[str, tuple[float, ...]]:
