@@ -14,7 +14,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Random
 
 from stn_course.data import ImageData
 from stn_course.experiments import EXPERIMENTS
-from stn_course.models import GreyConv2d
+from stn_course.models import FourierConv2d, GreyConv2d
 
 
 class OneAtATime(torch.utils.data.Dataset):
@@ -63,7 +63,7 @@ def network(name: str) -> nn.Module:
     """The experiment's network with PyTorch's own convolutions throughout."""
     model = EXPERIMENTS[name].model()
     for module in model.modules():
-        if isinstance(module, GreyConv2d):
+        if isinstance(module, FourierConv2d | GreyConv2d):
             module.__class__ = nn.Conv2d
     return model
 

@@ -1,4 +1,4 @@
-"""The same, from a shell: `python -m stn_course train | evaluate | data | results | progress | grade | lab`."""
+"""The same, from a shell: `python -m stn_course COMMAND`; with `--help` it lists its commands."""
 
 import argparse
 import codecs
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--profile", help="smoke, quick or full (default: STN_COURSE_PROFILE, else quick)")
     train.add_argument("--recipe", default="course", help="course or published (default: %(default)s)")
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--epochs", type=int, help="instead of the profile's")
     train.add_argument("--device", help="cpu, cuda, cuda:1, … (default: cuda where there is one)")
     train.add_argument("--precision", help="float32 or bfloat16 (default: what was measured to be faster here)")
     train.add_argument("--output", metavar="DIR", help="for record.json, weights.pt and checkpoints/")
@@ -77,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
         "--validate", action="store_true", help="hold out 5,000 training images; leave the test split alone"
     )
     train.add_argument("--every-epoch", action="store_true", help="score the test split after every epoch, too")
+
+    versus = command(_compare, "tune, train from several seeds, and compare contestants of one task")
+    versus.add_argument("names", nargs="+", metavar="EXPERIMENT", help="the first is compared with each other one")
+    versus.add_argument("--profile", help="as for train")
+    versus.add_argument("--seeds", type=int, default=3, help="runs of each (default: %(default)s)")
+    versus.add_argument("--epochs", type=int, help="instead of the profile's")
+    versus.add_argument("--tries-epochs", type=int, metavar="N", help="of each try of a recipe (default: as many)")
+    versus.add_argument("--device", help="as for train")
 
     score = command(_evaluate, "test accuracy of the weights that come along, or of a file")
     score.add_argument("experiment")
@@ -88,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("names", nargs="+", choices=["mnist", "cifar10"], metavar="NAME", help="mnist or cifar10")
 
     results = command(_results, "the table of results, from the records that come along")
+    results.add_argument("--keep", metavar="RUN", nargs="*", default=[], help="first take up runs, each by its folder")
+    results.add_argument("--weights", action="store_true", help="take up their weights, too")
     results.add_argument("--write", metavar="README", nargs="?", const="README.md", help="put the table into this file")
 
     progress = command(_progress, "which exercises are solved")
@@ -112,15 +123,21 @@ def _train(experiment: str, **options: object) -> int:
     return 0
 
 
+def _compare(names: list[str], **options: object) -> int:
+    from stn_course import experiments
+
+    print(experiments.compare(names, **options))
+    return 0
+
+
 def _evaluate(experiment: str, recipe: str, weights: str | None, device: str | None) -> int:
     from stn_course import experiments
-    from stn_course.checks import lookup
     from stn_course.data import Batches
     from stn_course.training import evaluate
 
     device = experiments.find_device(device)
     chosen = experiments.get_experiment(experiment)
-    lookup("recipe", recipe, chosen.recipes)
+    chosen.recipe(recipe)
     if weights is None:
         model = experiments.load_pretrained(experiment, recipe)
     else:
@@ -142,9 +159,11 @@ def _data(names: list[str]) -> int:
     return 0
 
 
-def _results(write: str | None) -> int:
+def _results(keep: list[str], weights: bool, write: str | None) -> int:
     from stn_course import experiments
 
+    for folder in keep:
+        print(experiments.keep(folder, weights))
     print(f"{experiments.results_table()}\n\n{experiments.comparison_table()}")
     if write:
         experiments.write_results(write)

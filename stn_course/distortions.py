@@ -49,6 +49,7 @@ class RTS:
         degrees: the largest rotation, either way.
         scale: the smallest and the largest scale.
         image: size of the images in pixels: (H, W), or one number for both.
+        shift: the share of the free room that the centre uses, from 0 (always the middle) to 1.
 
     Raises:
         ValueError: if the canvas is too small for the image, or a range is empty or out of bounds.
@@ -68,6 +69,7 @@ class RTS:
         degrees: float = 45.0,
         scale: tuple[float, float] = (0.7, 1.2),
         image: int | Size = 28,
+        shift: float = 1.0,
     ):
         self.canvas, self.image = _size("canvas", canvas), _size("image", image)
         if self.canvas[0] < self.image[0] or self.canvas[1] < self.image[1]:
@@ -78,14 +80,28 @@ class RTS:
             raise ValueError(f"expected scale as (low, high) with 0 < low ≤ high, both finite, got {scale}")
         if not 0 <= degrees <= 180:
             raise ValueError(f"expected degrees from 0 to 180, got {degrees}")
-        self.degrees, self.scale = float(degrees), tuple(scale)
+        if not 0 <= shift <= 1:
+            raise ValueError(f"expected shift from 0 to 1, got {shift}")
+        self.degrees, self.scale, self.shift = float(degrees), tuple(scale), float(shift)
+
+    def weaker(self, strength: float) -> "RTS":
+        """Make the same distortion with a share of its turns, scales and shifts: 1 is all of them, 0 none.
+
+        Example:
+            >>> RTS(degrees=45, scale=(0.7, 1.2)).weaker(0.5).scale
+            (0.85, 1.1)
+        """
+        if not 0 <= strength <= 1:
+            raise ValueError(f"expected strength from 0 to 1, got {strength}")
+        scale = tuple(1 + (end - 1) * strength for end in self.scale)
+        return RTS(self.canvas, self.degrees * strength, scale, self.image, self.shift * strength)
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Theta:
         """Draw n random θ, (n, 6), affine, canvas → image, on the generator's device."""
         device = generator.device if generator is not None else "cpu"
         turn, size, x, y = torch.rand(4, n, generator=generator, device=device, dtype=dtype)
         # how far the centre may lie from the middle of the canvas
-        room_y, room_x = (1 - image / canvas for image, canvas in zip(self.image, self.canvas))
+        room_y, room_x = (self.shift * (1 - image / canvas) for image, canvas in zip(self.image, self.canvas))
         low, high = self.scale
         return self.theta(
             Pose(

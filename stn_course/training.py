@@ -52,11 +52,14 @@ class History:
 class Evaluation(NamedTuple):
     """Mean loss and mean score over images: of a classifier the cross entropy, and the share of right answers.
 
+    `missed` lists the images whose score is 0, of a classifier those it misreads, by their place in the data.
+
     Built in: 05, "The honest comparison".
     """
 
     loss: float
     score: float
+    missed: tuple[int, ...] = ()
 
 
 class NotFiniteError(ArithmeticError):
@@ -81,6 +84,7 @@ def fit(
     validation: Iterable[tuple[Tensor, Tensor]] | None = None,
     *,
     epochs: int,
+    until: int | None = None,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     clip: float | None = None,
@@ -107,6 +111,7 @@ def fit(
             epoch: `data.Batches`, a `DataLoader` or a list will do; a generator, empty after one epoch, will not.
         validation: the same, evaluated after each epoch into "validation_loss" and "validation_accuracy".
         epochs: how many there shall be in the end, those in `history` included.
+        until: the epoch after which to return, if it is not the last; a call with its history goes on.
         schedule: stepped after every batch.
         clip: the largest norm of the whole gradient, above 0.
         autocast: bfloat16 or float16 to compute in lower precision where it is safe; None for full precision.
@@ -133,7 +138,7 @@ def fit(
     history.stopped, history.by_hand = None, False
     step = _Step(model, optimizer, schedule, clip, autocast, loss, SplitOnOutOfMemory(model))
     with _ending_in_evaluation_mode(model), advice_when_out_of_memory():
-        for epoch in range(len(history) + 1, epochs + 1):
+        for epoch in range(len(history) + 1, (epochs if until is None else until) + 1):
             good = copy.deepcopy(model.state_dict())
             try:
                 with _bar(train, f"epoch {epoch}/{epochs}", progress) as bar:
@@ -230,7 +235,7 @@ def _train_one_epoch(batches: tqdm, step: _Step, score: Score) -> dict:
         loss, outputs = step(images, labels)
         # count; without a look at the numbers, which would make a GPU wait
         losses.append(loss * len(labels))
-        total, seen = total + _sum_of_scores(score, outputs, labels), seen + len(labels)
+        total, seen = total + _scores(score, outputs, labels).sum(), seen + len(labels)
         if index % LOOK_EVERY == 0:
             mean = _finite_mean(losses, seen)
             batches.set_postfix_str(f"loss {mean:.3f}, {score.__name__} {total.item() / seen:.1%}", refresh=False)
@@ -268,12 +273,12 @@ def _one_number(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     return value
 
 
-def _sum_of_scores(score: Score, outputs: Tensor, labels: Tensor) -> Tensor:
+def _scores(score: Score, outputs: Tensor, labels: Tensor) -> Tensor:
     if (scores := score(outputs, labels)).shape != labels.shape[:1]:
         raise ValueError(
             f"expected {score.__name__} to give ({len(labels)},), one number for each image, got {describe(scores)}"
         )
-    return scores.sum()
+    return scores
 
 
 def _finite_mean(losses: list[Tensor], seen: int) -> float:
@@ -298,21 +303,23 @@ def evaluate(
     Built in: 05, "The honest comparison".
     """
     modes = {module: module.training for module in model.modules()}
-    losses, total, seen, fitting = 0.0, 0, 0, SplitOnOutOfMemory(model)
+    losses, scores, fitting = [], [], SplitOnOutOfMemory(model)
     try:
         model.eval()
         with advice_when_out_of_memory():
             for batch in data:
                 images, labels = _check_batch(batch, loss)
                 outputs = fitting(_outputs, images, model)
-                losses = losses + _one_number(loss, outputs, labels) * len(labels)
-                total, seen = total + _sum_of_scores(score, outputs, labels), seen + len(labels)
+                losses.append(_one_number(loss, outputs, labels) * len(labels))
+                scores.append(_scores(score, outputs, labels))
     finally:
         for module, training in modes.items():
             module.training = training
-    if not seen:
+    if not scores:
         raise ValueError("expected at least one batch to evaluate on, got none")
-    return Evaluation(float(losses) / seen, float(total) / seen)
+    each = torch.cat(scores)
+    missed = tuple((each == 0).nonzero().flatten().tolist())
+    return Evaluation(float(sum(losses)) / len(each), float(each.sum()) / len(each), missed)
 
 
 def _outputs(chunks: int, images: Tensor, model: nn.Module) -> Tensor:

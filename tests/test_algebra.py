@@ -9,7 +9,7 @@ from strategies import MATRICES, batches, dtypes, few, seeds, uniform
 
 from stn_course.algebra import compose, from_parts, invert, part_names, to_parts
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import Affine, Attention, Projective, Translation
 
 families = st.sampled_from(MATRICES)
 CLOSE = {torch.float32: {"rtol": 1e-4, "atol": 1e-4}, torch.float64: {"rtol": 1e-9, "atol": 1e-9}}
@@ -70,7 +70,8 @@ def test_two_warps_are_one(transform):
     once = warp(image, compose(first, then, transform), transform)
     other = warp(image, compose(then, first, transform), transform)
     assert (twice - once).abs().max() < 0.01
-    assert (twice - other).abs().max() > 0.05
+    if not isinstance(transform, Translation):  # shifts alone can change places
+        assert (twice - other).abs().max() > 0.05
 
 
 TURNED = {"rotation": 37.0, "shift_x": 0.3, "shift_y": -0.2, "perspective_x": 0.3}

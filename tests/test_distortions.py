@@ -461,3 +461,30 @@ def test_bad_images_in_random_poses(case):
     (images, _), error, message = BAD_INPUT[case]
     with pytest.raises(error, match=message):
         RTS()(images, seeded())
+
+
+# Weaker ones
+
+
+def test_a_weaker_distortion_turns_resizes_and_moves_by_its_share():
+    whole, weaker = RTS(degrees=40), RTS(degrees=40).weaker(0.25)
+    thetas = (rts.sample(50, torch.Generator().manual_seed(0), dtype=torch.float64) for rts in (whole, weaker))
+    full, part = (rts.pose(theta) for rts, theta in zip((whole, weaker), thetas, strict=True))
+    torch.testing.assert_close(part.degrees, full.degrees / 4)
+    torch.testing.assert_close(part.scale, 1 + (full.scale - 1) / 4)
+    torch.testing.assert_close(part.centre, full.centre / 4)
+
+
+def test_of_strength_one_it_is_the_same_and_of_strength_nothing_it_does_nothing():
+    digits, generator = torch.rand(4, 1, 28, 28), torch.Generator()
+    once, again = (rts(digits, generator.manual_seed(1)) for rts in (RTS(), RTS().weaker(1)))
+    torch.testing.assert_close(once, again)
+    torch.testing.assert_close(RTS().weaker(0)(digits), torch.nn.functional.pad(digits, (7, 7, 7, 7)))
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_a_strength_out_of_bounds_is_refused(strength):
+    with pytest.raises(ValueError, match=f"strength from 0 to 1, got {strength}"):
+        RTS().weaker(strength)
+    with pytest.raises(ValueError, match=f"shift from 0 to 1, got {strength}"):
+        RTS(shift=strength)

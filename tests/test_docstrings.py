@@ -24,6 +24,7 @@ ROOMS = (
     "sampling",
     "spatial_transformer",
     "distortions",
+    "recovery",
     "augmentation",
     "data",
     "models",

@@ -19,8 +19,11 @@ from stn_course import exercises
 from stn_course.__main__ import main
 from stn_course.algebra import compose, invert
 from stn_course.data import Normalise
+from stn_course.distortions import Pose
 from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise
 from stn_course.exercises.progress_file import note, read
+from stn_course.experiments import sign_test
+from stn_course.recovery import taken_back
 from stn_course.sampling import bilinear_sample
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine, Projective
@@ -87,6 +90,12 @@ RIGHT = {
             {"params": model.classifier.parameters(), "lr": 0.03},
         ]
     ),
+    "share_taken_back": lambda true, recovered, labels: (
+        taken_back(
+            Pose(true, torch.ones(60), torch.zeros(60, 2)), Pose(recovered, torch.ones(60), torch.zeros(60, 2)), labels
+        )["angle"].slope
+    ),
+    "by_chance": lambda first, second: np.float64(sign_test(first, second)),
     "channel_statistics": lambda images: torch.stack(
         (images.double().mean((0, 2, 3)), images.double().var((0, 2, 3)).sqrt())
     ),

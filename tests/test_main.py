@@ -43,7 +43,7 @@ def test_train_writes_record_weights_and_checkpoints_and_evaluate_reads_them(tmp
         (["evaluate", "rts-mnist/cnn", "--weights", "absent.pt"], "absent.pt"),
         (
             ["evaluate", "rts-mnist/cnn", "--recipe", "nonsense", "--weights", "absent.pt"],
-            "expected recipe as one of published, course, got 'nonsense'",
+            "expected recipe as one of published, course, or as BATCH_SIZE-RATE-LOCALISATION_RATE",
         ),
         (
             ["train", "rts-mnist/cnn", "--profile", "smoke", "--output", ""],

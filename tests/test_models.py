@@ -24,10 +24,11 @@ from stn_course.models import (
     STNetwork,
     TutorialCNN,
     TutorialSTN,
+    TwiceSTCNN,
     looks_of,
 )
 from stn_course.models.residual import Residual
-from stn_course.spatial_transformer import SpatialTransformer, ThetaHead
+from stn_course.spatial_transformer import SpatialTransformer, ThetaHead, warp
 from stn_course.transforms import FAMILIES, Affine, Attention, Projective
 
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
@@ -375,3 +376,22 @@ def test_copies_pickles_and_weights(network):
     for twin in (other, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(twin(x), model(x))
         assert not {id(p) for p in twin.parameters()} & {id(p) for p in model.parameters()}
+
+
+# Looking twice
+
+
+def test_the_second_look_corrects_the_first_and_samples_the_input_itself():
+    torch.manual_seed(0)
+    model, x = TwiceSTCNN().eval(), torch.rand(3, 1, 42, 42)
+    with torch.no_grad():
+        model.spatial_transformer.localisation[-1].weight.normal_(std=0.05)
+    first, second = model.looks(x)
+    matrix = Affine().matrix
+    correction = matrix(model.spatial_transformer.theta(first.warped))
+    torch.testing.assert_close(matrix(second.theta), matrix(first.theta) @ correction)
+    assert second.images is x and not torch.allclose(first.theta, second.theta)
+    torch.testing.assert_close(second.warped, warp(x, second.theta))
+    torch.testing.assert_close(model(x), model.classifier(second.warped))
+    assert sum(p.numel() for p in model.parameters()) == 110_478
+    assert model.state_dict().keys() == STCNN().state_dict().keys()

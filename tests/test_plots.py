@@ -239,12 +239,22 @@ def test_learning_curves_are_grey_for_a_baseline_and_logarithmic_for_a_loss():
     assert figure.alt == "loss by epoch: CNN ends at 0.25, ST-CNN ends at 0.5"
 
 
-def test_recovered_poses_reports_the_correlation_it_shows():
+def test_recovered_poses_reports_the_slope_and_the_correlation_it_shows():
     theta = RTS().sample(200, torch.Generator().manual_seed(0))
     pose = RTS().pose(theta)
-    figure = plots.recovered_poses(pose, pose._replace(scale=pose.scale.flip(0)))
-    assert figure.axes[0].get_title() == "angle: correlation 1.00"
+    figure = plots.recovered_poses(pose, pose._replace(degrees=pose.degrees / 4, scale=pose.scale.flip(0)))
+    assert figure.axes[0].get_title() == "angle: slope 0.25, correlation 1.00"
     assert abs(float(figure.axes[1].get_title().split()[-1])) < 0.3
+    fitted, all_of_it = (line.get_xydata() for line in figure.axes[0].lines)
+    assert [round(float((y[1] - x[1]) / (y[0] - x[0])), 6) for x, y in (fitted, all_of_it)] == [0.25, 1.0]
+
+
+def test_recovered_sizes_are_fitted_by_their_logarithms():
+    pose = RTS().pose(RTS().sample(50, torch.Generator().manual_seed(0)))
+    figure = plots.recovered_poses(pose, pose._replace(scale=3 * pose.scale.sqrt()))
+    assert figure.axes[1].get_title() == "size: slope 0.50, correlation 1.00"
+    x, y = figure.axes[1].lines[0].get_xydata().T
+    assert y == pytest.approx(3 * x**0.5, rel=1e-4)
 
 
 def test_a_figure_shows_itself_as_a_picture_with_words(digits):

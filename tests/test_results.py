@@ -1,25 +1,45 @@
 """The records and weights that come with the package, and the README's table, which is made from them."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_runs import quiet_run
 
 from stn_course.data import Batches, load_mnist
-from stn_course.experiments import get_experiment, load_pretrained, load_record, records, results_table, ten_digits
-from stn_course.experiments.results import RESULTS
+from stn_course.experiments import (
+    EXPERIMENTS,
+    get_experiment,
+    keep,
+    load_figures,
+    load_pretrained,
+    load_record,
+    records,
+    results_table,
+    ten_digits,
+    tried,
+)
+from stn_course.experiments.results import RESULTS, _result_path
+from stn_course.tasks import Phase
 from stn_course.training import evaluate
 
 README = Path(__file__).parent.parent / "README.md"
-RUNS = [(record["experiment"], record["recipe"], record["seed"]) for record in records()]
-WEIGHTS = sorted({run[:2] for run in RUNS if (RESULTS / run[0] / f"{run[1]}-0.pt").exists()})
+FULL = {name: experiment.profiles["full"].epochs for name, experiment in EXPERIMENTS.items()}
+RUNS = [
+    (run["experiment"], run["recipe"], run["seed"], run["epochs"] if run["epochs"] != FULL[run["experiment"]] else None)
+    for run in records()
+]
+WEIGHTS = [run for run in RUNS if _result_path(*run, ".pt").exists()]
+TRIED = [record for name in EXPERIMENTS for record in tried(name)]
 TEST_DIGESTS = {
     "rts-mnist": "e0d346334719fa95",
     "mnist": "a0863a96c44e5666",
     "cifar10": "2c33b053d1cd726a",
     "rts-cifar10": "5b0abeeec2e4c271",
 }
+HELD_OUT_DIGESTS = {"rts-mnist": "722960e03e2914d0"}
 
 
 def test_the_readme_holds_the_table_that_the_records_give():
@@ -28,19 +48,65 @@ def test_the_readme_holds_the_table_that_the_records_give():
 
 
 def test_the_course_comes_with_its_main_networks():
-    assert {("rts-mnist/st-cnn", "course", 0), ("rts-mnist/cnn", "course", 0)} <= set(RUNS)
+    assert {("rts-mnist/st-cnn", "course", 0, None), ("rts-mnist/cnn", "course", 0, None)} <= set(RUNS)
 
 
-@pytest.mark.parametrize(("name", "recipe", "seed"), RUNS)
-def test_a_record_is_of_a_whole_run_on_the_whole_data_set(name, recipe, seed):
-    record, experiment = load_record(name, recipe, seed), get_experiment(name)
+@pytest.mark.parametrize(("name", "recipe", "seed", "epochs"), RUNS)
+def test_a_record_is_of_a_whole_run_on_the_whole_data_set(name, recipe, seed, epochs):
+    record, experiment = load_record(name, recipe, seed, epochs), get_experiment(name)
     assert record["profile"] == "full" and record["complete"] and not record["validate"]
     assert record["train_images"] == (60_000 if experiment.load is load_mnist else 50_000)
     assert record["test_images"] == 10_000
     assert record["test_digest"] == TEST_DIGESTS[name.partition("/")[0]]
-    assert [row["epoch"] for row in record["epochs_run"]] == list(range(1, experiment.profiles["full"].epochs + 1))
-    recipe_now = asdict(experiment.recipes[recipe])
-    assert {key: record.get(key) for key in recipe_now} == recipe_now
+    assert [row["epoch"] for row in record["epochs_run"]] == list(range(1, (epochs or FULL[name]) + 1))
+    assert epochs is None or epochs >= 5
+    recipe_now = json.loads(json.dumps(asdict(experiment.recipe(recipe))))
+    older = {"augmentation": None, "phases": [asdict(Phase(1.0))]}  # records from before there were any
+    assert {key: (older | record)[key] for key in recipe_now} == recipe_now
+    if "test_missed" in record:
+        assert len(record["test_missed"]) == round(10_000 * (1 - record["test_accuracy"]))
+
+
+@pytest.mark.parametrize("record", TRIED, ids=lambda record: f"{record['experiment']} {record['recipe']}")
+def test_a_try_left_the_test_split_alone(record):
+    assert record["validate"] and record["seed"] == 0 and not [key for key in record if key.startswith("test_")]
+    assert record["held_out_images"] == 5000 and record["train_images"] in (55_000, 45_000)
+    recipe_now = json.loads(json.dumps(asdict(get_experiment(record["experiment"]).recipe(record["recipe"]))))
+    assert {key: record[key] for key in recipe_now} == recipe_now
+    assert record["held_out_digest"] == HELD_OUT_DIGESTS[record["experiment"].partition("/")[0]]
+
+
+def test_rivals_have_had_as_many_tries_of_one_length():
+    groups = {}
+    for record in TRIED:
+        groups.setdefault(record["experiment"], []).append(record["epochs"])
+    for name, epochs in groups.items():
+        assert len(epochs) == len(get_experiment(name).tries)
+    assert len({tuple(epochs) for epochs in groups.values()}) <= 1
+
+
+def test_a_kept_run_is_found_again_and_a_try_keeps_no_theta(monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr("stn_course.experiments.results.RESULTS", tmp_path / "results")
+    name, recipe = "rts-mnist/st-cnn", "64-0.001-5"
+    run = quiet_run(name, "smoke", recipe, output=tmp_path / "run")
+    keep(tmp_path / "run", with_weights=True)
+    assert load_record(name, recipe, epochs=1) == run.record and records("rts-mnist/st-cnn") == [run.record]
+    weights = load_pretrained(name, recipe, epochs=1).state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in run.model.state_dict().items())
+    with pytest.raises(FileNotFoundError, match="seed 1 after 2 epochs come with the package; it has: rts-mnist"):
+        load_pretrained(name, recipe, seed=1, epochs=2)
+    held_out = quiet_run(name, "smoke", recipe, output=tmp_path / "held out", validate=True).record
+    assert keep(tmp_path / "held out").parent.name == "tries"
+    (kept,) = tried(name)
+    assert [set(row) for row in held_out["epochs_run"]] == [{*kept["epochs_run"][0], "theta"}]
+    assert records("rts-mnist/st-cnn") == [run.record]
+
+
+def test_figures_of_a_benchmark_come_a_seed_each():
+    assert [figures["seed"] for figures in load_figures("turning/regressed")] == [0, 1, 2]
+    with pytest.raises(FileNotFoundError, match="no figures called turning/guessed"):
+        load_figures("turning/guessed")
 
 
 def test_where_every_epoch_was_scored_the_last_score_is_the_records():
@@ -52,32 +118,33 @@ def test_where_every_epoch_was_scored_the_last_score_is_the_records():
     assert scores[-1] == looked[0]["test_accuracy"] < max(scores)
 
 
-@pytest.mark.parametrize(("name", "recipe"), [weights for weights in WEIGHTS if "mnist" in weights[0]])
-def test_the_weights_of_a_record_do_well_on_the_digits_that_come_along(name, recipe):
+@pytest.mark.parametrize("run", [weights for weights in WEIGHTS if "mnist" in weights[0]], ids=str)
+def test_the_weights_of_a_record_do_well_on_the_digits_that_come_along(run):
+    name = run[0]
     test = get_experiment(name).scored_images(load_mnist("test", offline=True))
-    scored = evaluate(load_pretrained(name, recipe), Batches(test, 500, get_experiment(name).normalise))
-    assert abs(scored.score - load_record(name, recipe)["test_accuracy"]) < 0.02
+    scored = evaluate(load_pretrained(*run), Batches(test, 500, get_experiment(name).normalise))
+    assert abs(scored.score - load_record(*run)["test_accuracy"]) < 0.02
 
 
-@pytest.mark.parametrize(("name", "recipe"), [weights for weights in WEIGHTS if "rts-mnist/st" in weights[0]])
-def test_the_last_theta_of_a_record_is_that_of_the_weights(name, recipe):
-    layer = load_pretrained(name, recipe).spatial_transformer
+@pytest.mark.parametrize("run", [weights for weights in WEIGHTS if "rts-mnist/st" in weights[0]], ids=str)
+def test_the_last_theta_of_a_record_is_that_of_the_weights(run):
+    layer = load_pretrained(*run).spatial_transformer
     with torch.inference_mode():
         theta = layer.theta(ten_digits())
-    torch.testing.assert_close(
-        theta, torch.tensor(load_record(name, recipe)["epochs_run"][-1]["theta"]), atol=0.02, rtol=0
-    )
+    torch.testing.assert_close(theta, torch.tensor(load_record(*run)["epochs_run"][-1]["theta"]), atol=0.02, rtol=0)
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("name", "recipe"), WEIGHTS)
-def test_on_the_real_test_split_the_weights_give_the_accuracy_of_the_record(name, recipe, real_mnist, real_cifar10):
+@pytest.mark.parametrize("run", WEIGHTS, ids=str)
+def test_on_the_real_test_split_the_weights_give_the_accuracy_of_the_record(run, real_mnist, real_cifar10):
+    name = run[0]
     folder = real_mnist if get_experiment(name).load is load_mnist else real_cifar10
     test = get_experiment(name).scored_images(get_experiment(name).load("test", folder))
-    record = load_record(name, recipe)
+    record = load_record(*run)
     assert test.digest == record["test_digest"]
-    scored = evaluate(load_pretrained(name, recipe), Batches(test, 1000, get_experiment(name).normalise))
+    scored = evaluate(load_pretrained(*run), Batches(test, 1000, get_experiment(name).normalise))
     assert scored.score == pytest.approx(record["test_accuracy"], abs=2e-4)  # two images: another machine's rounding
+    assert len({*scored.missed} ^ {*record.get("test_missed", scored.missed)}) <= 4
 
 
 @pytest.mark.real_data

@@ -22,6 +22,7 @@ ROOMS = [  # ground floor first
     "sampling",
     "spatial_transformer",
     "distortions",
+    "recovery",
     "augmentation",
     "data",
     "models",

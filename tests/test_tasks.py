@@ -2,18 +2,21 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_runs import assert_same_weights, sending, tiny_run, without_time
+from tiny_runs import assert_same_weights, changed, sending, tiny, tiny_run, without_time
 from torch import nn
 
+import stn_course.experiments.runner
 from stn_course.data import Batches, load_mnist
+from stn_course.distortions import RTS
 from stn_course.experiments import EXPERIMENTS, Experiment, load_weights
 from stn_course.models import STNetwork, look
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
-from stn_course.tasks import OFFLINE, TASKS, Contestant, Profile, Recipe, Task, rts_mnist
+from stn_course.tasks import OFFLINE, TASKS, Contestant, Phase, Profile, Recipe, Task, rts_mnist
 from stn_course.training import evaluate
 from stn_course.transforms import Affine
 
@@ -24,7 +27,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
-    assert [file.TASK.name for file in TASKS] == ["rts-mnist", "mnist", "cifar10", "rts-cifar10"]
+    assert [file.TASK.name for file in TASKS] == [
+        "rts-mnist",
+        "rts-90-mnist",
+        "rts-180-mnist",
+        "mnist",
+        "cifar10",
+        "rts-cifar10",
+    ]
     names = [f"{file.TASK.name}/{name}" for file in TASKS for name in file.CONTESTANTS]
     assert list(EXPERIMENTS) == names and len(set(names)) == len(names)
     for file in TASKS:
@@ -34,7 +44,8 @@ def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
 
 def test_there_is_an_st_cnn_for_each_family():
     families = rts_mnist.FAMILIES
-    networks = {name: one for name, one in rts_mnist.CONTESTANTS.items() if name.startswith("st-cnn")}
+    names = ["st-cnn", *(f"st-cnn-{family.label}" for family in families)]
+    networks = {name: one for name, one in rts_mnist.CONTESTANTS.items() if name in names}
     assert [one.model().spatial_transformer.transform for one in networks.values()] == list(families)
     assert [one.title for one in networks.values()][:2] == ["ST-CNN, affine", "ST-CNN, attention"]
     assert list(networks)[:2] == ["st-cnn", "st-cnn-attention"]
@@ -124,7 +135,8 @@ def test_a_task_with_labels_loss_and_score_of_its_own_is_run_and_recorded(toy, t
     assert result.history.column("loss")[-1] < result.history.column("loss")[0]
     model = load_weights(toy.model(), tmp_path / "run" / "weights.pt")
     scored = evaluate(model, Batches(toy.load("test")[:40], 1000), toy.task.loss, toy.task.score)
-    assert scored == pytest.approx((record["test_loss"], record[f"test_{score}"]), rel=1e-5)
+    assert scored[:2] == pytest.approx((record["test_loss"], record[f"test_{score}"]), rel=1e-5)
+    assert list(scored.missed) == record["test_missed"]
     for option, columns in {
         "validate": {"validation_loss", f"validation_{score}"},
         "every_epoch": {f"test_{score}"},
@@ -180,3 +192,110 @@ def test_the_thetas_of_several_looks_are_recorded_a_list_a_look(monkeypatch, tmp
     recorded = torch.tensor(result.history.rows[-1]["thetas"])
     assert recorded.shape == (2, 10, 6) and "theta" not in result.history.rows[-1]
     torch.testing.assert_close(recorded, expected, atol=5e-3, rtol=0)  # float16 weights, four decimals
+
+
+# Recipes by their numbers, and in phases
+
+
+def test_a_recipe_can_be_named_by_its_numbers():
+    contestant = rts_mnist.CONTESTANTS["st-cnn"]
+    expected = replace(contestant.recipes["course"], batch_size=32, learning_rate=2e-4, localisation_rate=0.5)
+    assert contestant.recipe("32-0.0002-0.5") == expected
+    assert contestant.recipe("course") is contestant.recipes["course"]
+
+
+@pytest.mark.parametrize("name", ["", "64", "64-0.1", "64-0.1-1-1", "x-0.1-1", "6.5-0.1-1", "1e2-1-1"])
+def test_other_names_of_recipes_are_told_both_ways(name):
+    with pytest.raises(ValueError, match=f"one of published, course, .* such as 64-0.001-5, got '{name}'"):
+        rts_mnist.CONTESTANTS["st-cnn"].recipe(name)
+
+
+@pytest.mark.parametrize("name", ["0-0.1-1", "64-0-1", "64-0.1-0", "64-inf-1", "64-nan-1"])
+def test_numbers_that_no_recipe_can_have_are_refused(name):
+    with pytest.raises(ValueError, match=f"numbers of a recipe above 0, got '{name}'"):
+        rts_mnist.CONTESTANTS["st-cnn"].recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ends"), [(1, [1]), (2, [1, 2]), (8, [1, 4, 8]), (10, [1, 5, 10]), (50, [6, 25, 50])]
+)
+def test_phases_end_with_whole_epochs_and_the_last_with_the_training(epochs, ends):
+    assert [end for _, end in rts_mnist.TURNING.phase_ends(epochs)] == ends
+    assert rts_mnist.TURNING.phase_ends(epochs)[-1][0] == rts_mnist.TURNING.phases[-1]
+
+
+class Noted(RTS):
+    """Notes how far each batch of training is turned at most."""
+
+    def __init__(self, notes, degrees=45.0, **settings):
+        super().__init__(degrees=degrees, **settings)
+        self.notes = notes
+
+    def weaker(self, strength):
+        return Noted(self.notes, self.degrees * strength)
+
+    def __call__(self, images, generator=None):
+        self.notes.append(self.degrees)
+        return super().__call__(images, generator)
+
+
+class Stopping(list):
+    """Notes that end the training at batch number `batch`."""
+
+    def __init__(self, number, batch):
+        super().__init__()
+        self.stop, self.batch = sending(number), batch
+
+    def append(self, note):
+        super().append(note)
+        if len(self) == self.batch:
+            self.stop()
+
+
+PHASES = (Phase(0.25, distortion=0.2, localisation=False), Phase(0.75, classifier=False), Phase(1.0))
+
+
+def in_phases(monkeypatch, tmp_path, notes):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "data"))
+    made = tiny("rts-mnist/st-cnn", distortion=Noted(notes))
+    recipe = replace(made.recipes["course"], phases=PHASES)
+    monkeypatch.setitem(EXPERIMENTS, "toy/phases", changed(made, recipes={"course": recipe}))
+    return "toy/phases"
+
+
+def test_each_phase_distorts_as_it_says_and_lets_learn_whom_it_says(monkeypatch, tmp_path):
+    notes = []
+    name = in_phases(monkeypatch, tmp_path, notes)
+    states, theirs = [], stn_course.experiments.runner.save_checkpoint
+
+    def noting(*arguments):
+        states.append({key: value.clone() for key, value in arguments[3].state_dict().items()})
+        return theirs(*arguments)
+
+    monkeypatch.setattr(stn_course.experiments.runner, "save_checkpoint", noting)
+    result = tiny_run(name, output=tmp_path / "run")
+    assert notes == [9.0] * 3 + [45.0] * 9  # three batches an epoch, four epochs
+    torch.manual_seed(0)
+    before = EXPERIMENTS[name].model().state_dict()
+    changed_parts = [
+        {key.split(".")[0] for key in new if not torch.equal(old[key], new[key])}
+        for old, new in pairwise([before, *states])
+    ]
+    both = {"classifier", "spatial_transformer"}
+    assert changed_parts == [{"classifier"}, {"spatial_transformer"}, {"spatial_transformer"}, both]
+    assert all(parameter.requires_grad for parameter in result.model.parameters())
+    assert [phase["until"] for phase in result.record["phases"]] == [0.25, 0.75, 1.0]
+
+
+@pytest.mark.parametrize("batch", [2, 5, 8, 11])
+def test_a_training_in_phases_goes_on_in_the_phase_where_it_stopped(batch, monkeypatch, tmp_path, sigint, capsys):
+    name = in_phases(monkeypatch, tmp_path, [])
+    whole = tiny_run(name, output=tmp_path / "whole")
+    undisturbed = EXPERIMENTS[name]
+    monkeypatch.setitem(EXPERIMENTS, name, changed(undisturbed, distortion=Noted(Stopping(sigint, batch))))
+    stopped = tiny_run(name, output=tmp_path / "run")
+    assert stopped.history.stopped == f"stopped by hand in epoch {(batch + 2) // 3} of 4"
+    monkeypatch.setitem(EXPERIMENTS, name, undisturbed)
+    result = tiny_run(name, output=tmp_path / "run")
+    assert without_time(result.record) == without_time(whole.record)
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")

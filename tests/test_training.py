@@ -243,7 +243,7 @@ def test_another_loss_and_score_with_labels_of_another_shape():
     columns = {"epoch", "loss", "close", "seconds", "validation_loss", "validation_close"}
     assert [set(row) for row in history.rows] == [columns] * 40
     scored = evaluate(model, batches, squared_error, close)
-    assert scored == (history.column("validation_loss")[-1], history.column("validation_close")[-1])
+    assert scored[:2] == (history.column("validation_loss")[-1], history.column("validation_close")[-1])
     assert scored.score == 1.0 and scored.loss < 0.01 < history.column("loss")[0]
     images, targets = (torch.cat(parts) for parts in zip(*batches))
     assert scored.loss == pytest.approx(F.mse_loss(model(images), targets).item(), rel=1e-4)
@@ -451,7 +451,8 @@ def test_evaluation_is_the_mean_over_all_images():
     assert scored.loss == pytest.approx(-chances.log().mean().item(), rel=1e-5)
     assert scored.score == (logits.argmax(1) == labels).sum().item() / 16
     assert isinstance(scored, Evaluation)
-    assert all(type(value) is float for value in scored)
+    assert all(type(value) is float for value in scored[:2])
+    assert scored.missed == tuple((logits.argmax(1) != labels).nonzero().flatten().tolist())
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -735,7 +736,9 @@ def test_with_batch_normalisation_a_batch_is_not_taken_in_parts():
     with pytest.raises(torch.OutOfMemoryError) as error:
         quiet_fit(model, toy_batches(), epochs=1)
     assert "batch normalisation" in error.value.__notes__[0]
-    assert evaluate(model, toy_batches()) == pytest.approx(evaluate(model.model, toy_batches()))  # each for itself
+    assert evaluate(model, toy_batches())[:2] == pytest.approx(
+        evaluate(model.model, toy_batches())[:2]
+    )  # each for itself
 
 
 # What is shown

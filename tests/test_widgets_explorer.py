@@ -453,7 +453,7 @@ def test_every_preset_is_shown_and_named(explorer):
 
 
 def test_the_preset_says_whether_it_still_holds(explorer):
-    explorer.preset.value = "zoom in"
+    explorer.preset.value = list(explorer.presets)[1]
     explorer.theta_sliders[0].value = 0.55
     assert explorer.preset.value == NONE_OF_THEM
     explorer.preset.value = "identity"
@@ -527,7 +527,7 @@ def test_reset_gives_the_first_state_and_the_first_picture_byte_for_byte(explore
 
 def test_changing_many_controls_at_once_draws_once(explorer):
     seen = redraws(explorer)
-    explorer.preset.value = "zoom out"
+    explorer.preset.value = list(explorer.presets)[2]
     assert len(seen) == 1
     explorer.theta_text.value = write_theta([0.3] * explorer.transform.n_params)
     assert len(seen) == 2
@@ -668,12 +668,13 @@ def test_an_image_that_is_changed_afterwards_leaves_the_explorer_alone():
 
 def test_the_still_strip_holds_the_same_pictures_and_says_what_they_are(explorer):
     theta = [0.5] * explorer.transform.n_params
-    still = explorer.figure(["zoom in", theta], image="test card")
-    for i, state in enumerate((explorer.presets["zoom in"], theta)):
+    name = list(explorer.presets)[1]
+    still = explorer.figure([name, theta], image="test card")
+    for i, state in enumerate((explorer.presets[name], theta)):
         picture = explorer.compose(state, "test card")
         top = i * (picture.height + 26) + 26
         assert still.image.crop((0, top, picture.width, top + picture.height)).tobytes() == picture.tobytes()
-    assert "zoom in:  θ = 0.5, 0, " in still.alt and f"θ = {write_theta(theta)}" in still.alt
+    assert f"{name}:  θ = 0.5, 0" in still.alt and f"θ = {write_theta(theta)}" in still.alt
     assert explorer.figure(["identity"], alt="a digit").alt == "a digit"
 
 

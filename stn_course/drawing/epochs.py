@@ -10,11 +10,12 @@ from stn_course.algebra import target_border
 from stn_course.checks import Images, Size, Theta
 from stn_course.drawing.panel import Still, aspect, font, to_picture
 from stn_course.drawing.scene import Scene
-from stn_course.palette import INK, PAPER, SOURCE, TARGET
+from stn_course.palette import BASELINE, INK, PAPER, SOURCE, TARGET
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform, check_transform
 
 TILE, GAP, LABEL, MARGIN = 96, 10, 20, 84
+FARTHEST = 1.6  # frames that reach beyond are cut off: the pictures would become too small
 
 
 class EpochScene(Scene):
@@ -49,6 +50,7 @@ class EpochScene(Scene):
         self.looks = [_with_start(*look, len(images)) for look in zip(thetas, transforms, starts)]
         if len(set(map(len, self.looks))) > 1:
             raise ValueError(f"expected as many epochs for each look, got {[len(look) - 1 for look in self.looks]}")
+        self.reach = _reach(self.looks, self.transforms)
         self.start = {"epoch": 0}
 
     @property
@@ -92,9 +94,12 @@ class EpochScene(Scene):
         for i, source in enumerate(sources):
             here = [i] if self.chained else range(len(thetas)) if i == 0 else []  # which looks look at this row
             looks = [(thetas[look], self.transforms[look]) for look in here if look < len(thetas)]
-            tiles = [_bordered(image, [(one[n], kind) for one, kind in looks]) for n, image in enumerate(source)]
+            tiles = [
+                _bordered(image, [(one[n], kind) for one, kind in looks], self.reach) if looks else _enlarged(image)
+                for n, image in enumerate(source)
+            ]
             number = f" {i}" if len(thetas) > 1 else ""
-            rows.append((f"sees{number}", tiles, TARGET) if i else ("looks", tiles, SOURCE))
+            rows.append((f"sees{number}", tiles, TARGET) if i else ("looks", tiles, BASELINE))
         return rows
 
     def in_words(self, states: Sequence[Mapping]) -> str:
@@ -106,16 +111,30 @@ class EpochScene(Scene):
         return super().figure([{"epoch": epoch} for epoch in epochs], alt)
 
 
-def _enlarged(image: Tensor) -> Image.Image:
-    width, height = (TILE * aspect(image)).round().astype(int).clip(1).tolist()
-    return to_picture(image).resize((width, height), Image.Resampling.NEAREST)
+def _enlarged(image: Tensor, reach: float = 1.0) -> Image.Image:
+    """Draw an image on a tile that shows the plane from -reach to reach."""
+    whole = (TILE * aspect(image)).round().astype(int).clip(1)
+    size = (whole / reach).round().astype(int).clip(1)
+    tile = Image.new("RGB", tuple(whole.tolist()), PAPER)
+    place = tuple(((whole - size) // 2).tolist())
+    tile.paste(to_picture(image).resize(tuple(size.tolist()), Image.Resampling.NEAREST), place)
+    return tile
 
 
-def _bordered(image: Tensor, looks: Sequence[tuple[Theta, Transform]]) -> Image.Image:
-    tile = _enlarged(image)
+def _reach(looks: Sequence[Tensor], transforms: Sequence[Transform]) -> float:
+    """How far all borders reach from the middle, in units of the picture, but within reason."""
+    farthest = 1.0
+    for thetas, transform in zip(looks, transforms):
+        for theta in thetas.flatten(0, 1):
+            farthest = max(farthest, float(target_border(theta, transform).abs().nan_to_num(0).amax()))
+    return min(farthest, FARTHEST)
+
+
+def _bordered(image: Tensor, looks: Sequence[tuple[Theta, Transform]], reach: float) -> Image.Image:
+    tile = _enlarged(image, reach)
     draw = ImageDraw.Draw(tile)
     for theta, transform in looks:
-        border = (target_border(theta, transform) + 1) * torch.tensor(tile.size) / 2  # ±1 are the outer edges
+        border = (target_border(theta, transform) / reach + 1) * torch.tensor(tile.size) / 2  # ±1: the outer edges
         draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
         x, y = border[0].tolist()
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=SOURCE)

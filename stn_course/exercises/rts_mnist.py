@@ -294,3 +294,118 @@ def _(model):
 @steady.mistake("the classifier is not in the optimiser: it stays as it was made")
 def _(model):
     return torch.optim.SGD(model.spatial_transformer.parameters(), lr=0.003, momentum=0.9)
+
+
+def _turned_and_recovered() -> list[tuple]:
+    """True turns, and recovered ones that follow them by a share, with a habit of each class and some noise."""
+    made = []
+    for seed, (share, habit) in enumerate(((0.6, 20.0), (0.9, -35.0), (-0.2, 15.0), (0.0, 25.0))):
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(60) % 3
+        true = torch.randn(60, generator=generator, dtype=torch.float64) * 25 + 10 * labels
+        noise = torch.randn(60, generator=generator, dtype=torch.float64) * 12
+        made.append((true, share * true + habit * labels + noise, labels))
+    return made
+
+
+@function_exercise(
+    cases=_turned_and_recovered,
+    hints=(
+        "Compare each digit with its own class: subtract from both the mean of the class.",
+        "Then it is the slope of the line through the middle that fits best: Σ t r / Σ t².",
+    ),
+    success="Yes. A correlation would not have told how much is taken back, only how closely it follows.",
+)
+def share_taken_back(true, recovered, labels):
+    t, r = (
+        values - torch.stack([values[labels == label].mean() for label in labels.unique()])[labels]
+        for values in (true, recovered)
+    )
+    return (t * r).sum() / t.square().sum()
+
+
+def _without_habit(true, recovered, labels):
+    return [
+        values - torch.stack([values[labels == label].mean() for label in labels.unique()])[labels]
+        for values in (true, recovered)
+    ]
+
+
+@share_taken_back.mistake("each class may have a habit of its own: subtract the mean of its class, not that of all")
+def _(true, recovered, labels):
+    t, r = true - true.mean(), recovered - recovered.mean()
+    return (t * r).sum() / t.square().sum()
+
+
+@share_taken_back.mistake("that line goes through zero, and neither turns nor habits have a mean of zero")
+def _(true, recovered, labels):
+    return (true * recovered).sum() / true.square().sum()
+
+
+@share_taken_back.mistake("that is the correlation: it says how closely they follow a line, not how steep it is")
+def _(true, recovered, labels):
+    return torch.corrcoef(torch.stack(_without_habit(true, recovered, labels)))[0, 1]
+
+
+@share_taken_back.mistake("that is the slope the other way round: true for each degree recovered. Divide by Σ t²")
+def _(true, recovered, labels):
+    t, r = _without_habit(true, recovered, labels)
+    return (t * r).sum() / r.square().sum()
+
+
+@share_taken_back.mistake("the spread of one by that of the other has no sign, and takes noise for an answer")
+def _(true, recovered, labels):
+    t, r = _without_habit(true, recovered, labels)
+    return r.std() / t.std()
+
+
+@share_taken_back.mistake("the mean of r / t is ruled by the digits that were hardly turned: fit one line to all")
+def _(true, recovered, labels):
+    t, r = _without_habit(true, recovered, labels)
+    return (r / t).mean()
+
+
+@function_exercise(
+    cases=lambda: [(26, 52), (3, 3), (0, 5), (8, 2), (1, 0), (40, 61)],
+    hints=(
+        "Each image that only one of them misreads is the toss of a coin. In n tosses, how likely are exactly k heads?",
+        "math.comb(n, k) / 2**n. Add them up for all k up to the smaller of the two counts.",
+        "As uneven the other way round would have surprised as much: twice that, but not more than 1.",
+    ),
+    success="Yes. Two lines, and more honest than two margins.",
+)
+def by_chance(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n)
+
+
+@by_chance.mistake(
+    "that counts one way of being uneven; the other network could as well have been the better one: twice"
+)
+def _(only_first, only_second):
+    return sum(math.comb(only_first + only_second, k) for k in range(min(only_first, only_second) + 1)) / 2 ** (
+        only_first + only_second
+    )
+
+
+@by_chance.mistake("a probability above 1: where the counts are equal, both tails share the middle")
+def _(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n
+
+
+@by_chance.mistake("that is the chance of exactly this outcome; more uneven ones count, too")
+def _(only_first, only_second):
+    n = only_first + only_second
+    return min(1.0, 2 * math.comb(n, min(only_first, only_second)) / 2**n)
+
+
+@by_chance.mistake("the sum stops one too early: the outcome itself counts, too")
+def _(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few)) / 2**n)
+
+
+@by_chance.mistake("that is a share of the images, not how likely it is")
+def _(only_first, only_second):
+    return min(only_first, only_second) / (only_first + only_second)

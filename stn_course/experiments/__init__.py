@@ -6,13 +6,26 @@ end, with the very weights it saves (float16), and writes one record.
 
 from stn_course.experiments.catalogue import EXPERIMENTS, Experiment, get_experiment
 from stn_course.experiments.hardware import Precision, faster_precision, find_device, hardware_name
+from stn_course.experiments.protocol import (
+    Paired,
+    best_try,
+    compare,
+    paired,
+    paired_table,
+    runs_table,
+    sign_test,
+    tries_table,
+)
 from stn_course.experiments.results import (
     comparison_table,
+    keep,
+    load_figures,
     load_pretrained,
     load_record,
     load_weights,
     records,
     results_table,
+    tried,
     write_results,
 )
 from stn_course.experiments.runner import Result, profile_name, run
@@ -21,20 +34,31 @@ from stn_course.tasks.rts_mnist import ten_digits
 __all__ = [
     "EXPERIMENTS",
     "Experiment",
+    "Paired",
     "Precision",
     "Result",
+    "best_try",
+    "compare",
     "comparison_table",
     "faster_precision",
     "find_device",
     "get_experiment",
     "hardware_name",
+    "keep",
+    "load_figures",
     "load_pretrained",
     "load_record",
     "load_weights",
+    "paired",
+    "paired_table",
     "profile_name",
     "records",
     "results_table",
     "run",
+    "runs_table",
+    "sign_test",
     "ten_digits",
+    "tried",
+    "tries_table",
     "write_results",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from stn_course.checks import lookup
-from stn_course.tasks import TASKS, Contestant, Profile, Task
+from stn_course.tasks import TASKS, Contestant, Profile, Recipe, Task
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Experiment:
     title = property(attrgetter("contestant.title"))
     model = property(attrgetter("contestant.model"))
     recipes = property(attrgetter("contestant.recipes"))
+    tries = property(attrgetter("contestant.tries"))
     published = property(attrgetter("contestant.published"))
     load = property(attrgetter("task.load"))
     distortion = property(attrgetter("task.distortion"))
@@ -30,6 +31,10 @@ class Experiment:
     probe_images = property(attrgetter("task.probe_images"))
     scored_images = property(attrgetter("task.scored_images"))
     training_transform = property(attrgetter("task.training_transform"))
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the contestant's recipe of a name."""
+        return self.contestant.recipe(name)
 
     @property
     def profiles(self) -> Mapping[str, Profile]:

@@ -89,7 +89,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
         Precision(name='float32', because="the recipe's")
     """
     experiment = get_experiment(name)
-    if not experiment.recipes[recipe].autocast:
+    if not experiment.recipe(recipe).autocast:
         return Precision("float32", "the recipe's")
     if not native_bfloat16(device):
         return Precision("float32", "no bfloat16 in this hardware")
@@ -100,7 +100,7 @@ def faster_precision(name: str, recipe: str, device: torch.device, images: float
     ratio = _measured.get(key) or _read().get(key[0], {}).get(key[1])
     if not isinstance(ratio, int | float) or not 0 < ratio < math.inf:
         try:
-            ratio = measure(experiment, experiment.recipes[recipe], device)
+            ratio = measure(experiment, experiment.recipe(recipe), device)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise

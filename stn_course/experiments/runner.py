@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,7 @@ from stn_course.files import atomic_write, check_writable, lock, save_tensors
 from stn_course.models import STNetwork
 from stn_course.out_of_memory import advice_when_out_of_memory
 from stn_course.places import runs_folder
+from stn_course.recovery import recovered_pose, taken_back
 from stn_course.tasks import Profile, Recipe
 from stn_course.training import Evaluation, History, evaluate, fit
 
@@ -68,6 +69,7 @@ def run(
     progress: bool = True,
     precision: str | None = None,
     every_epoch: bool = False,
+    epochs: int | None = None,
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
@@ -92,6 +94,7 @@ def run(
             `faster_precision` has measured it to be faster. The record says which, and why.
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy"; training is the same.
             It shows what a published "best epoch" is worth: a recipe chosen by it is chosen on the test split.
+        epochs: how many, instead of the profile's.
 
     Raises:
         CheckpointError: if the folder holds checkpoints of another run.
@@ -105,7 +108,7 @@ def run(
         Traceback (most recent call last):
         ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
     """
-    job = _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch)
+    job = _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs)
     train, scored_on = _splits(job)
     folder = _folder(job, train)
     check_writable(folder, f"training {name}")
@@ -153,10 +156,14 @@ class _Job:
     every_epoch: bool
 
 
-def _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch) -> _Job:
+def _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs) -> _Job:
     experiment, profile = get_experiment(name), profile_name(profile)
     size = lookup("profile", profile, experiment.profiles)
-    plan = lookup("recipe", recipe, experiment.recipes)
+    if epochs is not None:
+        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"expected epochs as a whole number of at least 1, got {epochs!r}")
+        size = replace(size, epochs=epochs)
+    plan = experiment.recipe(recipe)
     device = find_device(device)
     if precision is not None:
         lookup("precision", precision, PRECISIONS)
@@ -187,7 +194,9 @@ def _folder(job: _Job, train: ImageData) -> Path:
     if job.output is not None:
         return Path(job.output)
     kind = "validation-runs" if job.validate else "runs"
-    return runs_folder() / kind / job.name / f"{job.recipe}-{job.profile}-{job.seed}-{train.digest[:4]}"
+    usual = job.size.epochs == job.experiment.profiles[job.profile].epochs
+    epochs = "" if usual else f"-{job.size.epochs}-epochs"
+    return runs_folder() / kind / job.name / f"{job.recipe}-{job.profile}{epochs}-{job.seed}-{train.digest[:4]}"
 
 
 def _precision(job: _Job, folder: Path, images: int) -> Precision:
@@ -205,7 +214,7 @@ def _fingerprint(job: _Job, train: ImageData, precision: Precision) -> dict:
     return {
         "experiment": job.name,
         "recipe": job.recipe,
-        **asdict(job.plan),
+        **asdict(job.plan) | {"phases": [asdict(phase) for phase in job.plan.phases]},
         "profile": job.profile,
         "epochs": job.size.epochs,
         "seed": job.seed,
@@ -230,15 +239,15 @@ def _train(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = job.experiment.model().to(device, memory_format=layout)
     generator = torch.Generator(device).manual_seed(job.seed)
-    batches = Batches(train, job.plan.batch_size, task.training_transform(job.plan), True, generator, device)
-    optimizer, schedule = job.plan.optimizer_and_schedule(model, epochs * len(batches))
+    steps = epochs * -(-len(train) // job.plan.batch_size)
+    optimizer, schedule = job.plan.optimizer_and_schedule(model, steps)
     state = model, optimizer, schedule, generator
     history = resume(checkpoints, fingerprint, *state)
     _say_what_is_there(job, history)
-    probes = _probes(job, scored_on) if isinstance(model, STNetwork) else None
+    probes = _Probes(job, train, scored_on) if isinstance(model, STNetwork) else None
 
     def after_epoch(row: dict) -> dict:
-        extra = {} if probes is None else _thetas(model, probes)
+        extra = {} if probes is None else probes.columns(model)
         if job.every_epoch:
             as_saved = copy.deepcopy(model)
             as_saved.load_state_dict(_rounded(model))
@@ -250,35 +259,57 @@ def _train(
             tqdm.write(f"Epoch {row['epoch']} could not be saved ({error}). Training goes on without.")
         return extra
 
-    return model, fit(
-        model,
-        batches,
-        scoring if job.validate else None,
-        epochs=epochs,
-        optimizer=optimizer,
-        schedule=schedule,
-        clip=job.plan.clip,
-        autocast=PRECISIONS[fingerprint["precision"]],
-        loss=task.loss,
-        score=task.score,
-        history=history,
-        after_epoch=after_epoch,
-        progress=job.progress,
-    )
+    for phase, end in job.plan.phase_ends(epochs):
+        job.plan.let_learn(model, phase)
+        prepare = task.training_transform(job.plan, phase.distortion)
+        history = fit(
+            model,
+            Batches(train, job.plan.batch_size, prepare, True, generator, device),
+            scoring if job.validate else None,
+            epochs=epochs,
+            until=end,
+            optimizer=optimizer,
+            schedule=schedule,
+            clip=job.plan.clip,
+            autocast=PRECISIONS[fingerprint["precision"]],
+            loss=task.loss,
+            score=task.score,
+            history=history,
+            after_epoch=after_epoch,
+            progress=job.progress,
+        )
+        if history.stopped:
+            break
+    return model.requires_grad_(True), history
 
 
-def _probes(job: _Job, scored_on: ImageData) -> Tensor:
-    """Pick the images whose θ is recorded, as the network sees them."""
-    images, normalise = job.experiment.probe_images(scored_on), job.experiment.normalise
-    return (images if normalise is None else normalise(images)).to(job.device)
+class _Probes:
+    """What a network with transformers does with the same images after each epoch."""
 
+    def __init__(self, job: _Job, train: ImageData, scored_on: ImageData):
+        images, normalise = job.experiment.probe_images(scored_on), job.experiment.normalise
+        self.images = (images if normalise is None else normalise(images)).to(job.device)
+        self.distortion, self.posed = job.experiment.distortion, job.experiment.task.posed_images(train)
 
-@torch.inference_mode()
-def _thetas(model: STNetwork, images: Tensor) -> dict[str, list]:
-    """Record one look as {"theta": [a θ for each image]}, several as {"thetas": [the same for each look, in order]}."""
-    model.eval()
-    thetas = [[[round(value, 4) for value in theta] for theta in look.theta.tolist()] for look in model.looks(images)]
-    return {"theta": thetas[0]} if len(thetas) == 1 else {"thetas": thetas}
+    @torch.inference_mode()
+    def columns(self, model: STNetwork) -> dict:
+        """Record one look as {"theta": [a θ for each image]}, several as {"thetas": [the same for each look]}.
+
+        With known poses there is {"taken_back": {"angle": [slope, correlation], …}} as well, of the last look.
+        """
+        model.eval()
+        thetas = [
+            [[round(value, 4) for value in theta] for theta in look.theta.tolist()] for look in model.looks(self.images)
+        ]
+        columns = {"theta": thetas[0]} if len(thetas) == 1 else {"thetas": thetas}
+        if self.posed is not None:
+            images, labels, true = self.posed
+            last = [model.looks(some.to(self.images.device))[-1] for some in images.split(250)]
+            theta = torch.cat([look.theta for look in last]).cpu()
+            recovered = recovered_pose(self.distortion, theta, last[0].layer.transform)
+            shares = taken_back(true, recovered, labels)
+            columns["taken_back"] = {part: [round(value, 4) for value in share] for part, share in shares.items()}
+        return columns
 
 
 def _say_what_is_there(job: _Job, history: History) -> None:
@@ -335,6 +366,7 @@ def _record(
             f"{split}_digest": test.digest,
             f"{split}_loss": scored.loss,
             f"{split}_{job.experiment.task.score.__name__}": scored.score,
+            f"{split}_missed": list(scored.missed),
             "seconds": round(sum(history.column("seconds")), 1),
             "hardware": hardware_name(device),
             "threads": torch.get_num_threads(),

@@ -5,10 +5,11 @@ the transformer does. All give logits; the log-softmax of the originals is part 
 """
 
 from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, RtsCifarSTN
+from stn_course.models.fourier import FourierConv2d
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
-from stn_course.models.rts_mnist import CNN, STCNN
+from stn_course.models.rts_mnist import CNN, STCNN, TwiceSTCNN
 from stn_course.models.st_network import Look, STClassifier, STNetwork, look, looks_of
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "CifarLeNet",
     "CifarLeNetSTN",
     "CifarSTN",
+    "FourierConv2d",
     "GreyConv2d",
     "Look",
     "ResidualCNN",
@@ -27,6 +29,7 @@ __all__ = [
     "STNetwork",
     "TutorialCNN",
     "TutorialSTN",
+    "TwiceSTCNN",
     "look",
     "looks_of",
 ]

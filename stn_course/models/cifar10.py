@@ -9,6 +9,7 @@ Source: the layer sizes of two public spatial transformers on CIFAR-10; a test h
 import torch
 from torch import Tensor, nn
 
+from stn_course.models.fourier import FourierConv2d
 from stn_course.models.st_network import STClassifier
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
 from stn_course.transforms import Affine, Transform
@@ -28,7 +29,7 @@ class CifarCNN(nn.Module):
             nn.Conv2d(3, first, 5),
             nn.MaxPool2d(2),
             nn.ReLU(),
-            nn.Conv2d(first, second, 5),
+            FourierConv2d(first, second, 5),
             nn.Dropout2d(),
             nn.MaxPool2d(2),  # (B, second, side, side)
             nn.ReLU(),
@@ -58,7 +59,7 @@ class CifarLeNet(nn.Module):
             nn.Conv2d(3, first, 5),  # (B, first, 28, 28)
             nn.ReLU(),
             nn.MaxPool2d(2),  # (B, first, 14, 14)
-            nn.Conv2d(first, second, 5),  # (B, second, 10, 10)
+            FourierConv2d(first, second, 5),  # (B, second, 10, 10)
             nn.ReLU(),
             nn.MaxPool2d(2),  # (B, second, 5, 5)
             nn.Flatten(),
@@ -119,10 +120,10 @@ def _localisation(size: int, transform: Transform) -> nn.Sequential:
     """Make the localisation network of both public networks: (B, 3, size, size) → θ (B, n_params)."""
     side = ((size - 6) // 2 - 4) // 2
     return nn.Sequential(
-        nn.Conv2d(3, 64, 7),
+        FourierConv2d(3, 64, 7),
         nn.MaxPool2d(2),
         nn.ReLU(),
-        nn.Conv2d(64, 128, 5),
+        FourierConv2d(64, 128, 5),
         nn.MaxPool2d(2),  # (B, 128, side, side)
         nn.ReLU(),
         nn.Flatten(),

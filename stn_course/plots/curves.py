@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from torch import Tensor
 
 from stn_course.checks import lookup
@@ -90,20 +90,36 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
 
 @styled
 def recovered_poses(true: Pose, recovered: Pose, alt: str | None = None) -> Figure:
-    """Draw the angle and the scale that distorted each image against those that the network's θ undid.
+    """Draw the angle and the size that distorted each image against those that the network's θ undid.
 
-    The recovered ones are right up to a turn and a size that the network chose for all images.
+    The recovered ones are right up to a turn and a size that the network chose for all images. The solid line is the
+    best fit, with its slope in the title; the dashed one is what it would be if all were taken back. Sizes are drawn,
+    and fitted, by their logarithms.
 
     Built in: 05, "Does it recover the pose?".
     """
-    figure = Figure(alt or "true against recovered angle and scale", 7.2, 3.5)
+    figure = Figure(alt or "true against recovered angle and size", 7.2, 3.7)
     for axis, name, word, unit in zip(
-        figure.subplots(1, 2), ("degrees", "scale"), ("angle", "scale"), (" (degrees)", ""), strict=True
+        figure.subplots(1, 2), ("degrees", "scale"), ("angle", "size"), (" (degrees)", ""), strict=True
     ):
-        x, y = (getattr(pose, name).detach().cpu() for pose in (true, recovered))
+        x, y = (getattr(pose, name).detach().cpu().double() for pose in (true, recovered))
         axis.scatter(x, y, s=5, alpha=0.35, color=SOURCE, linewidths=0)
+        if name == "scale":
+            for side in (axis.xaxis, axis.yaxis):
+                side.axes.set(**{f"{side.axis_name}scale": "log"})
+                side.set_major_locator(MaxNLocator(6))
+                side.set_major_formatter(ScalarFormatter())
+                side.set_minor_locator(NullLocator())
+            x, y = x.log(), y.log()
+        there = x.isfinite() & y.isfinite()
+        x, y = x[there], y[there]
+        slope = float(((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum())
+        ends = torch.stack((x.min(), x.max()))
+        for steep, dashes, colour in ((slope, "-", INK), (1.0, "--", BASELINE)):
+            line = torch.stack((ends, y.mean() + steep * (ends - x.mean())))
+            axis.plot(*(line.exp() if name == "scale" else line).numpy(), dashes, color=colour, linewidth=1.5)
         correlation = float(torch.corrcoef(torch.stack((x, y)))[0, 1])
-        axis.set_title(f"{word}: correlation {correlation:.2f}")
+        axis.set_title(f"{word}: slope {slope:.2f}, correlation {correlation:.2f}")
         axis.set_xlabel(f"true {word}{unit}")
         axis.set_ylabel(f"recovered {word}{unit}")
         axis.grid(alpha=0.25, linewidth=0.5)

@@ -13,12 +13,13 @@ from stn_course.algebra import target_border
 from stn_course.checks import Size, describe
 from stn_course.data import Normalise
 from stn_course.models import looks_of
-from stn_course.palette import GRADIENT, INK, SOURCE, TARGET
+from stn_course.palette import BASELINE, GRADIENT, INK, SOURCE, TARGET
 from stn_course.plots.figure import Figure, styled
 from stn_course.plots.frames import draw_border
 from stn_course.transforms import Affine, Transform
 
 IMAGE_EXTENT = (-1, 1, 1, -1)  # left, right, bottom, top: y points down
+FARTHEST = 2.0  # frames that reach beyond are cut off: the pictures would become too small
 
 
 @styled
@@ -249,6 +250,11 @@ class _Row(NamedTuple):
     looks: list
     colour: str
 
+    def reach(self) -> float:
+        """How far all borders reach from the middle, in units of the picture, but within reason."""
+        borders = [target_border(theta, look.layer.transform).abs() for look in self.looks for theta in look.theta]
+        return min(max(float(torch.stack(borders).nan_to_num(0).amax()), 1.0), FARTHEST) + 0.05
+
 
 def _rows_of_looks(looks: list, images: Tensor, inputs: Tensor, normalise: Normalise | None) -> list[_Row]:
     def visible(pixels: Tensor) -> Tensor:
@@ -257,11 +263,11 @@ def _rows_of_looks(looks: list, images: Tensor, inputs: Tensor, normalise: Norma
         mean = pixels.mean(1, keepdim=True)
         return (mean - mean.amin()) / (mean.amax() - mean.amin()).clamp(min=1e-12)
 
-    rows, given = [_Row("input", images, [], SOURCE)], None
+    rows, given = [_Row("input", images, [], BASELINE)], None
     for look in looks:
         if given is None or not torch.equal(look.images, given):  # the first, or at another picture
             shown = images if torch.equal(look.images, inputs) else visible(look.images)
-            rows.append(_Row("where it\nlooks", shown, [], SOURCE))
+            rows.append(_Row("where it\nlooks", shown, [], BASELINE))
             given, above = look.images, rows[-1].looks
         above.append(look)
         rows.append(_Row("what it\nsees", visible(look.warped), [], TARGET))
@@ -275,7 +281,11 @@ def _draw_rows(rows: list[_Row], verdicts: list[tuple[str, float]], alt: str) ->
     for i, column in enumerate(axes.T):
         for axis, row in zip(column, rows):
             show_image(axis, row.pictures[i])
-            axis.spines[:].set(visible=True, color=row.colour, linewidth=1.2)
+            if row.looks:  # room for frames that reach beyond the picture, whose edge is drawn instead
+                axis.set(xlim=(-row.reach(), row.reach()), ylim=(row.reach(), -row.reach()))
+                axis.add_patch(Rectangle((-1, -1), 2, 2, fill=False, color=BASELINE, linewidth=1))
+            else:
+                axis.spines[:].set(visible=True, color=row.colour, linewidth=1.2)
             for look in row.looks:
                 draw_border(axis, look.theta[i], look.layer.transform)
         last = column[-1]

@@ -5,15 +5,17 @@ Each file says `TASK`, a `Task`, and `CONTESTANTS`, name → `Contestant`; add t
 
 import importlib
 
-from stn_course.tasks.recipe import OFFLINE, Profile, Recipe
+from stn_course.tasks.recipe import OFFLINE, Phase, Profile, Recipe
 from stn_course.tasks.task import TEST_SEED, Contestant, Task, distorted
 
 IN_ORDER = [  # of the tables
     "rts_mnist",
+    "rts_90_mnist",
+    "rts_180_mnist",
     "mnist",
     "cifar10",
     "rts_cifar10",
 ]
 TASKS = [importlib.import_module(f"{__name__}.{name}") for name in IN_ORDER]
 
-__all__ = ["OFFLINE", "TASKS", "TEST_SEED", "Contestant", "Profile", "Recipe", "Task", "distorted"]
+__all__ = ["OFFLINE", "TASKS", "TEST_SEED", "Contestant", "Phase", "Profile", "Recipe", "Task", "distorted"]

@@ -12,6 +12,21 @@ from stn_course.models import STNetwork
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of the training, up to a share of its epochs: how strong the distortion is, and what learns.
+
+    A part of the network that does not learn keeps its weights; the gradient still flows through it.
+
+    Built in: 05, "A recipe that turns".
+    """
+
+    until: float
+    distortion: float = 1.0
+    classifier: bool = True
+    localisation: bool = True
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train a network. `localisation_rate` multiplies the learning rate of the localisation networks.
 
@@ -27,10 +42,23 @@ class Recipe:
     clip: float | None = None
     autocast: bool = False
     augmentation: FlipAndShift | None = None
+    phases: tuple[Phase, ...] = (Phase(1.0),)
+
+    def phase_ends(self, epochs: int) -> list[tuple[Phase, int]]:
+        """List the phases that a training of so many epochs has, each with its last epoch."""
+        ends = [round(phase.until * epochs) for phase in self.phases]
+        return [(phase, end) for phase, before, end in zip(self.phases, [0, *ends], ends, strict=False) if end > before]
+
+    def let_learn(self, model: nn.Module, phase: Phase) -> None:
+        """Let only those parameters learn that the phase lets learn."""
+        rest, localisation = _groups(model)
+        for group, learns in ((rest, phase.classifier), (localisation, phase.localisation)):
+            for parameter in group:
+                parameter.requires_grad_(learns)
 
     def optimizer_and_schedule(self, model: nn.Module, steps: int):
         """Make the optimiser, and the schedule or None, for a model and a number of steps."""
-        groups = model.parameter_groups() if isinstance(model, STNetwork) else (list(model.parameters()), [])
+        groups = _groups(model)
         rates = self.learning_rate, self.learning_rate * self.localisation_rate
         parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates) if group]
         kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.optimizer]
@@ -41,6 +69,11 @@ class Recipe:
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(
             optimizer, highest, total_steps=steps, cycle_momentum=False
         )
+
+
+def _groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split the parameters into all others and those of the localisation networks."""
+    return model.parameter_groups() if isinstance(model, STNetwork) else (list(model.parameters()), [])
 
 
 # what all recipes of the course have in common; call it with (learning_rate, batch_size, …)

@@ -1,6 +1,7 @@
 """Distorted MNIST: digits turned, resized and moved about on a 42×42 canvas (system B)."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 
 from stn_course.data import SAMPLES, load_mnist
 from stn_course.distortions import RTS
-from stn_course.models import CNN, STCNN
-from stn_course.tasks.recipe import Profile, Recipe, course_recipe, profiles
+from stn_course.models import CNN, STCNN, TwiceSTCNN
+from stn_course.tasks.recipe import Phase, Profile, Recipe, course_recipe, profiles
 from stn_course.tasks.task import Contestant, Task
 from stn_course.transforms import FAMILIES
 
@@ -39,18 +40,43 @@ TASK = Task(
 
 # the transformer learns faster than the classifier, or it leaves turned digits turned
 COURSE = {"course": course_recipe(1e-3, batch_size=256, localisation_rate=5.0, weight_decay=0.01)}
-RECIPES = {"published": Recipe("sgd", 0.01, batch_size=256)} | COURSE
+PUBLISHED = {"published": Recipe("sgd", 0.01, batch_size=256)}
+# as many tries for each; where there is no localisation network, its rate does nothing
+TRIES = ("64-0.001-5", "64-0.001-1", "64-0.002-1", "64-0.004-1", "256-0.001-5")
+TRIES_OF_THE_CNN = ("64-0.001-1", "64-0.002-1", "64-0.004-1", "64-0.008-1", "256-0.001-1")
+
+# first a classifier that knows digits nearly upright; then what is left for the transformer is to turn them so
+TURNING = course_recipe(
+    1e-3,
+    batch_size=64,
+    localisation_rate=5.0,
+    weight_decay=0.01,
+    phases=(Phase(1 / 8, distortion=0.15), Phase(1 / 2, classifier=False), Phase(1.0)),
+)
+# the same with a classifier that never sees anything but upright digits
+BEHIND_UPRIGHT = replace(
+    TURNING, phases=(Phase(1 / 5, distortion=0.0, localisation=False), Phase(1.0, classifier=False))
+)
 
 
 def _st_cnns() -> dict[str, Contestant]:
     """Make an ST-CNN for each family; the affine one, which was published, is "st-cnn"."""
     networks = {family.label: functools.partial(STCNN, family) for family in FAMILIES}
-    affine = Contestant("ST-CNN, affine", networks.pop("affine"), RECIPES, published=97.22, baseline="cnn")
+    recipes = PUBLISHED | COURSE | {"turning": TURNING, "behind-upright": BEHIND_UPRIGHT}
+    affine = Contestant("ST-CNN, affine", networks.pop("affine"), recipes, 97.22, TRIES, baseline="cnn")
     others = {
-        f"st-cnn-{label}": Contestant(f"ST-CNN, {label}", model, COURSE, baseline="cnn")
+        f"st-cnn-{label}": Contestant(f"ST-CNN, {label}", model, COURSE, tries=TRIES, baseline="cnn")
         for label, model in networks.items()
     }
     return {"st-cnn": affine} | others
 
 
-CONTESTANTS = {"cnn": Contestant("CNN", CNN, RECIPES, published=91.76)} | _st_cnns()
+CONTESTANTS = (
+    {"cnn": Contestant("CNN", CNN, PUBLISHED | COURSE, 91.76, TRIES_OF_THE_CNN)}
+    | _st_cnns()
+    | {  # the affine one, changed in one place each
+        "st-cnn-wide": Contestant("ST-CNN, affine, wide localisation", functools.partial(STCNN, channels=40), COURSE),
+        "st-cnn-sharp": Contestant("ST-CNN, affine, full resolution", functools.partial(STCNN, halved=False), COURSE),
+        "st-cnn-twice": Contestant("ST-CNN, affine, two looks", TwiceSTCNN, COURSE),
+    }
+)

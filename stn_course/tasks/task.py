@@ -1,5 +1,6 @@
 """A task: images to learn from, and how answers are judged. A contestant: a network that competes at it."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_course.data import ImageData, Normalise
-from stn_course.distortions import RTS
+from stn_course.distortions import RTS, Pose
 from stn_course.tasks.recipe import Profile, Recipe
 from stn_course.training import Loss, Score, accuracy
 
@@ -43,9 +44,27 @@ class Task:
         """Put images to score on under one fixed draw of the distortion, if there is one; do not normalise them."""
         return data if self.distortion is None else distorted(data, self.distortion)
 
-    def training_transform(self, recipe: Recipe) -> Callable[[Tensor, torch.Generator | None], Tensor]:
-        """Make the function that augments, distorts and normalises a batch of training images, as the task asks."""
-        steps = [step for step in (recipe.augmentation, self.distortion, self.normalise) if step is not None]
+    def posed_images(self, data: ImageData) -> tuple[Tensor, Tensor, Pose] | None:
+        """Put the first 1,000 images under a draw of the distortion of their own: images, labels and true poses.
+
+        They show how much of the pose a transformer takes back. None if there is no distortion.
+        """
+        if self.distortion is None:
+            return None
+        data = data[:1000]
+        theta = self.distortion.sample(len(data), torch.Generator().manual_seed(TEST_SEED + 1))
+        images = self.distortion.apply(data.images.float() / 255, theta)
+        return images if self.normalise is None else self.normalise(images), data.labels, self.distortion.pose(theta)
+
+    def training_transform(
+        self, recipe: Recipe, strength: float = 1.0
+    ) -> Callable[[Tensor, torch.Generator | None], Tensor]:
+        """Make the function that augments, distorts and normalises a batch of training images, as the task asks.
+
+        `strength` is the share of the distortion: 1 is all of it.
+        """
+        distortion = self.distortion if strength == 1 else self.distortion and self.distortion.weaker(strength)
+        steps = [step for step in (recipe.augmentation, distortion, self.normalise) if step is not None]
 
         def prepare(images: Tensor, generator: torch.Generator | None = None) -> Tensor:
             for step in steps:
@@ -63,8 +82,36 @@ class Contestant:
     model: Callable[[], nn.Module]  # makes the network, untrained
     recipes: Mapping[str, Recipe]  # "course", and "published" where there is something to repeat
     published: float | None = None  # what the original reported, in per cent
+    tries: tuple[str, ...] = ()  # the names of the recipes from which "course" was chosen; as many for each rival
     baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
     profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
+
+    def recipe(self, name: str) -> Recipe:
+        """Return a recipe by its name, or "course" with other numbers: BATCH_SIZE-RATE-LOCALISATION_RATE.
+
+        Example:
+            >>> cnn = Contestant("CNN", nn.Identity, {"course": Recipe("adamw", 1e-3, batch_size=256)})
+            >>> cnn.recipe("64-0.002-5").batch_size
+            64
+        """
+        if name in self.recipes:
+            return self.recipes[name]
+        try:
+            batch_size, rate, localisation_rate = name.split("-")
+            numbers = {
+                "batch_size": int(batch_size),
+                "learning_rate": float(rate),
+                "localisation_rate": float(localisation_rate),
+            }
+        except (ValueError, AttributeError):
+            known = ", ".join(self.recipes)
+            raise ValueError(
+                f"expected recipe as one of {known}, or as BATCH_SIZE-RATE-LOCALISATION_RATE such as 64-0.001-5, "
+                f"got {name!r}"
+            ) from None
+        if not all(0 < number < math.inf for number in numbers.values()):
+            raise ValueError(f"expected the numbers of a recipe above 0, got {name!r}")
+        return replace(self.recipes["course"], **numbers)
 
 
 def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageData:

@@ -44,12 +44,14 @@ from stn_course.transforms.matrix import MatrixTransform
 from stn_course.transforms.projective import HORIZON, Projective
 from stn_course.transforms.similarity import Similarity
 from stn_course.transforms.transform import Range, Transform, check_transform, regular_grid, without_autocast
+from stn_course.transforms.translation import Translation
 
 FAMILIES: tuple[Transform, ...] = (
     Affine(),
     Attention(),
     Similarity(),
     Projective(),
+    Translation(),
 )
 """The families of the course."""
 
@@ -63,6 +65,7 @@ __all__ = [
     "Range",
     "Similarity",
     "Transform",
+    "Translation",
     "check_transform",
     "regular_grid",
     "without_autocast",

@@ -1,0 +1,135 @@
+"""Contestants are compared by equal tuning, several seeds and a paired test."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import changed, quiet_run, tiny
+
+from stn_course.experiments import EXPERIMENTS, compare, paired, sign_test
+from stn_course.experiments.protocol import best_try, tries_table
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CNN, ST_CNN = "rts-mnist/cnn", "rts-mnist/st-cnn"
+
+
+def record(missed, seed=0, digest="a", name=CNN):
+    return {"experiment": name, "seed": seed, "test_digest": digest, "test_missed": missed}
+
+
+# The sign test
+
+
+@given(st.integers(0, 10), st.integers(0, 10))
+def test_it_counts_the_coin_tosses_that_are_as_uneven(first, second):
+    n = first + second
+    tosses = itertools.islice(itertools.product((0, 1), repeat=n), 2**12)
+    if n > 12:
+        heads = [k for k in range(n + 1) for _ in range(math.comb(n, k))]
+    else:
+        heads = [sum(each) for each in tosses]
+    as_uneven = sum(abs(2 * k - n) >= abs(first - second) for k in heads)
+    assert sign_test(first, second) == pytest.approx(as_uneven / 2**n)
+    assert sign_test(first, second) == sign_test(second, first)
+
+
+def test_large_counts_are_no_trouble():
+    assert sign_test(5000, 5000) == 1.0 and 0 < sign_test(4800, 5200) < 1e-4
+
+
+def test_a_count_below_nothing_is_refused():
+    with pytest.raises(ValueError, match="two counts of at least 0, got -1 and 3"):
+        sign_test(-1, 3)
+
+
+# Pairs
+
+
+def test_pairs_are_of_one_seed_and_count_what_only_one_misses():
+    first = [record([1, 2, 3]), record([4], seed=1), record([], seed=2)]
+    second = [record([3, 9], seed=0), record([], seed=7), record([4, 5], seed=1)]
+    assert [pair[:3] for pair in paired(first, second)] == [(0, 2, 1), (1, 0, 1)]
+    assert paired(first, second)[0].p == sign_test(2, 1)
+
+
+def test_only_the_same_images_can_be_paired():
+    with pytest.raises(ValueError, match="same test images, got rts-mnist/cnn on a and rts-mnist/st-cnn on b"):
+        paired([record([])], [record([], digest="b", name=ST_CNN)])
+    old = record([])
+    del old["test_missed"]
+    with pytest.raises(ValueError, match="what was missed, got rts-mnist/cnn without"):
+        paired([old], [record([])])
+
+
+def test_the_best_try_is_chosen_on_held_out_images_and_stands_out():
+    tried = [
+        {"experiment": CNN, "recipe": "a", "epochs": 3, "held_out_accuracy": 0.5, "held_out_loss": 1.0},
+        {"experiment": CNN, "recipe": "b", "epochs": 3, "held_out_accuracy": 0.7, "held_out_loss": 2.0},
+        {"experiment": CNN, "recipe": "c", "epochs": 3, "held_out_accuracy": 0.7, "held_out_loss": 1.5},
+    ]
+    assert best_try(tried)["recipe"] == "c"
+    assert "a: 50.00; b: 70.00; c: **70.00**" in tries_table({CNN: tried})
+
+
+# The whole protocol
+
+
+@pytest.fixture
+def two(monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    for name in (CNN, ST_CNN):
+        short = tiny(name, replace(tiny(name).profiles["tiny"], epochs=1))
+        monkeypatch.setitem(EXPERIMENTS, name, changed(short, tries=("32-0.01-1", "64-0.001-1")))
+    return [CNN, ST_CNN]
+
+
+def test_every_contestant_is_tuned_then_trained_from_several_seeds_and_paired(two, tmp_path, monkeypatch):
+    called = []
+
+    def run(name, **options):
+        called.append((name, options["recipe"], options.get("seed", 0), bool(options.get("validate"))))
+        return quiet_run(name, **{key: value for key, value in options.items() if key not in ("device", "progress")})
+
+    monkeypatch.setattr("stn_course.experiments.protocol.run", run)
+    tables = compare(two, "tiny", seeds=2)
+    tries, finals = called[:4], called[4:]
+    assert [each[:2] for each in tries] == [(name, recipe) for name in two for recipe in ("32-0.01-1", "64-0.001-1")]
+    assert all(held_out for *_, held_out in tries) and not any(held_out for *_, held_out in finals)
+    assert [(name, seed) for name, _, seed, _ in finals] == [(name, seed) for name in two for seed in (0, 1)]
+    for name in two:  # one recipe a contestant
+        assert len({recipe for each, recipe, *_ in finals if each == name}) == 1
+    assert len(tables.split("\n\n")) == 3 and tables.count("**") == 4
+    assert "only CNN misreads" in tables and "only ST-CNN, affine misreads" in tables
+    assert compare(two, "tiny", seeds=2) == tables  # called again, it finds what is done
+
+
+def test_a_choice_that_has_a_name_is_trained_under_it(two, monkeypatch):
+    experiment = EXPERIMENTS[CNN]
+    only = changed(experiment, tries=("32-0.001-5",))
+    assert only.recipe("32-0.001-5") == only.recipes["course"]
+    for name in two:
+        monkeypatch.setitem(EXPERIMENTS, name, changed(EXPERIMENTS[name], tries=("32-0.001-5",)))
+    tables = compare(two, "tiny", seeds=1, device="cpu", progress=False)
+    assert tables.count("| course |") == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([CNN], "two experiments or more of one task, got rts-mnist/cnn"),
+        ([CNN, CNN], "two experiments or more of one task"),
+        ([CNN, "mnist/tutorial-st"], "of one task, got rts-mnist/cnn, mnist/tutorial-st"),
+        (["mnist/tutorial-st", "mnist/tutorial-st-baseline"], "as many recipes to try for each, at least one, got"),
+    ],
+)
+def test_what_cannot_be_compared_fairly_is_refused_before_anything_is_trained(names, words):
+    with pytest.raises(ValueError, match=words):
+        compare(names, "smoke")
+
+
+def test_no_seeds_are_refused():
+    with pytest.raises(ValueError, match="seeds as a whole number of at least 1, got 0"):
+        compare([CNN, ST_CNN], "smoke", seeds=0)
