@@ -768,7 +768,7 @@ def shelf(tmp_path, monkeypatch, weights_file):
     runs = [("rts-mnist/st-cnn", "course", 0), ("rts-mnist/cnn", "course", 1), ("rts-mnist/cnn", "course", 0)]
     for name, recipe, seed in [*runs, ("rts-mnist/cnn", "published", 0)]:
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
-        record = {"experiment": name, "recipe": recipe, "seed": seed, "note": "θ"}
+        record = {"experiment": name, "recipe": recipe, "seed": seed, "epochs": 50, "note": "θ"}
         (tmp_path / name / f"{recipe}-{seed}.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     (tmp_path / "rts-mnist" / "cnn" / "course-0.pt").write_bytes(weights_file.read_bytes())
     return tmp_path
