@@ -782,7 +782,7 @@ def test_what_comes_with_the_package_is_found_by_name(shelf, weights_file):
     assert experiments.load_record("rts-mnist/cnn")["seed"] == 0
     assert experiments.load_record("rts-mnist/cnn", "published")["recipe"] == "published"
     record = experiments.load_record("rts-mnist/cnn", "course", 1)
-    assert record == {"experiment": "rts-mnist/cnn", "recipe": "course", "seed": 1, "note": "θ"}
+    assert record == {"experiment": "rts-mnist/cnn", "recipe": "course", "seed": 1, "epochs": 50, "note": "θ"}
 
 
 def test_records_are_in_the_order_of_the_experiments(shelf):
