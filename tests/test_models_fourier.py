@@ -76,10 +76,17 @@ def test_first_and_second_derivatives():
     assert gradcheck(layer, inputs) and gradgradcheck(layer, inputs)
 
 
+def test_without_gradients_it_is_pytorchs_own(monkeypatch):
+    (fourier, plain), x = both(), torch.rand(2, 3, 5, 6, dtype=torch.float64)
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off:
+            assert torch.equal(fourier(x), plain(x))
+
+
 def test_it_serves_in_training_after_it_served_in_inference_mode():
     fourier, _ = both(1, 1, 6)  # a size that no other test has: its matrices are made here
     x = torch.rand(1, 1, 23, 29, dtype=torch.float64)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.enable_grad():
         fourier(x)
     fourier(x.requires_grad_()).sum().backward()
     assert x.grad.isfinite().all()

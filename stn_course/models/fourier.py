@@ -18,7 +18,8 @@ from torch import Tensor, nn
 class FourierConv2d(nn.Conv2d):
     """`nn.Conv2d` without padding or stride, faster to train on a CPU in float32, up to the last digits the same.
 
-    It is `nn.Conv2d` itself on other devices, in lower precision, and under tools that record the computation
+    It is `nn.Conv2d` itself where no gradient is asked for (its batches are large, and so would the spectra be), on
+    other devices, in lower precision, and under tools that record the computation
     (`torch.compile`, `torch.export`, `torch.jit.trace`, ONNX).
 
     Built in: 05, "Two networks of one size".
@@ -28,8 +29,8 @@ class FourierConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if x.device.type != "cpu" or recorded or x.dtype not in (torch.float32, torch.float64):
+        other = torch.compiler.is_compiling() or torch.jit.is_tracing() or not torch.is_grad_enabled()
+        if x.device.type != "cpu" or other or x.dtype not in (torch.float32, torch.float64):
             return super().forward(x)
         if torch.is_autocast_enabled("cpu") or x.ndim != 4 or x.shape[1] != self.in_channels:
             return super().forward(x)
