@@ -181,6 +181,20 @@ def target_border(theta: Theta, transform: Transform = Affine(), points: int = 3
     return transform.map(theta[None], torch.cat([torch.stack(edge, 1) for edge in edges])[None])[0]
 
 
+def reach(theta: Theta, transform: Transform = Affine()) -> float:
+    """Find how far borders reach from the middle of the source, in x or y; at least 1, its own edge.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+
+    Example:
+        >>> reach(torch.tensor([[0.5, 0, 1.0, 0, 0.5, 0], [1.0, 0, 0, 0, 1.0, 0]]))
+        1.5
+    """
+    borders = torch.stack([target_border(one, transform) for one in theta])
+    return max(1.0, float(borders.abs().nan_to_num(0).amax()))
+
+
 def _height_to_width(size: Size | None) -> float:
     height, width = (1, 1) if size is None else check_size(size)
     return height / width

@@ -49,6 +49,7 @@ BUILT_NOWHERE = {
     "transforms.check_transform",
     "transforms.without_autocast",
     "algebra.presets",
+    "algebra.reach",
     "sampling.check_sampling",
     "sampling.in_one_dtype",
     "data.DataError",

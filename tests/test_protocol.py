@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from tiny_runs import changed, quiet_run, tiny
 
 from stn_course.experiments import EXPERIMENTS, compare, paired, sign_test
 from stn_course.experiments.protocol import best_try, tries_table
+from stn_course.training import History
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CNN, ST_CNN = "rts-mnist/cnn", "rts-mnist/st-cnn"
@@ -114,6 +116,36 @@ def test_a_choice_that_has_a_name_is_trained_under_it(two, monkeypatch):
         monkeypatch.setitem(EXPERIMENTS, name, changed(EXPERIMENTS[name], tries=("32-0.001-5",)))
     tables = compare(two, "tiny", seeds=1, device="cpu", progress=False)
     assert tables.count("| course |") == 2
+
+
+def diverging(monkeypatch, recipes):
+    """Runs by these recipes end with a loss that is not finite."""
+
+    def run(name, **options):
+        if options["recipe"] in recipes:
+            return SimpleNamespace(record=None, history=History([], "stopped because the loss became nan"))
+        return quiet_run(name, **{key: value for key, value in options.items() if key not in ("device", "progress")})
+
+    monkeypatch.setattr("stn_course.experiments.protocol.run", run)
+
+
+def test_a_try_whose_loss_is_not_finite_loses_and_is_told(two, monkeypatch):
+    diverging(monkeypatch, {"32-0.01-1"})
+    tables = compare(two, "tiny", seeds=1)
+    assert tables.count("32-0.01-1: none, its loss was not finite") == 2 and tables.count("| 64-0.001-1 |") == 2
+
+
+def test_a_network_that_never_learns_is_told_in_words(two, monkeypatch):
+    diverging(monkeypatch, {"32-0.01-1", "64-0.001-1"})
+    with pytest.raises(ValueError, match="a recipe by which rts-mnist/cnn learns, got none of its tries"):
+        compare(two, "tiny", seeds=1)
+
+
+def test_a_comparison_that_is_stopped_by_hand_stops(two, monkeypatch):
+    stopped = SimpleNamespace(record=None, history=History([], "stopped by hand", by_hand=True))
+    monkeypatch.setattr("stn_course.experiments.protocol.run", lambda *names, **options: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        compare(two, "tiny")
 
 
 @pytest.mark.parametrize(

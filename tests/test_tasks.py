@@ -224,6 +224,16 @@ def test_phases_end_with_whole_epochs_and_the_last_with_the_training(epochs, end
     assert rts_mnist.TURNING.phase_ends(epochs)[-1][0] == rts_mnist.TURNING.phases[-1]
 
 
+@pytest.mark.parametrize("until", [(0.5,), (0.5, 0.5, 1.0), (0.7, 0.3, 1.0), (0.0, 1.0), (0.5, 1.5)], ids=str)
+def test_phases_that_do_not_rise_to_the_whole_training_are_refused(until):
+    with pytest.raises(ValueError, match="rising shares of the training, the last one 1, got"):
+        replace(rts_mnist.TURNING, phases=tuple(map(Phase, until)))
+
+
+def test_without_phases_everything_learns_on_the_whole_distortion():
+    assert rts_mnist.COURSE["course"].phase_ends(7) == [(Phase(1.0, 1.0, True, True), 7)]
+
+
 class Noted(RTS):
     """Notes how far each batch of training is turned at most."""
 

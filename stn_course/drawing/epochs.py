@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.algebra import target_border
+from stn_course.algebra import reach, target_border
 from stn_course.checks import Images, Size, Theta
 from stn_course.drawing.panel import Still, aspect, font, to_picture
 from stn_course.drawing.scene import Scene
@@ -50,7 +50,8 @@ class EpochScene(Scene):
         self.looks = [_with_start(*look, len(images)) for look in zip(thetas, transforms, starts)]
         if len(set(map(len, self.looks))) > 1:
             raise ValueError(f"expected as many epochs for each look, got {[len(look) - 1 for look in self.looks]}")
-        self.reach = _reach(self.looks, self.transforms)
+        farthest = max(reach(thetas.flatten(0, 1), kind) for thetas, kind in zip(self.looks, self.transforms))
+        self.reach = min(farthest, FARTHEST)
         self.start = {"epoch": 0}
 
     @property
@@ -119,15 +120,6 @@ def _enlarged(image: Tensor, reach: float = 1.0) -> Image.Image:
     place = tuple(((whole - size) // 2).tolist())
     tile.paste(to_picture(image).resize(tuple(size.tolist()), Image.Resampling.NEAREST), place)
     return tile
-
-
-def _reach(looks: Sequence[Tensor], transforms: Sequence[Transform]) -> float:
-    """How far all borders reach from the middle, in units of the picture, but within reason."""
-    farthest = 1.0
-    for thetas, transform in zip(looks, transforms):
-        for theta in thetas.flatten(0, 1):
-            farthest = max(farthest, float(target_border(theta, transform).abs().nan_to_num(0).amax()))
-    return min(farthest, FARTHEST)
 
 
 def _bordered(image: Tensor, looks: Sequence[tuple[Theta, Transform]], reach: float) -> Image.Image:

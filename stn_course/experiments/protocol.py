@@ -93,7 +93,8 @@ def compare(
     """Run the whole protocol for some contestants of one task, print each step, and return its tables as Markdown.
 
     The first contestant is the one with which the others are paired. Called again with the same arguments it goes on
-    where it was stopped. Errors are those of `run`.
+    where it was stopped. A try whose loss is not finite loses. Errors are those of `run`, and a ValueError if a network
+    does not learn by its best recipe, or by none.
 
     Args:
         names: of `EXPERIMENTS`, two at least, all of one task.
@@ -114,16 +115,22 @@ def compare(
     options = {"profile": profile, "device": device, "progress": progress}
     tries: dict[str, list[dict]] = {}
     for name, experiment in zip(names, experiments, strict=True):
-        tries[name] = [
+        tried = [
             _record(name, recipe=recipe, validate=True, epochs=tries_epochs or epochs, **options)
             for recipe in experiment.tries
         ]
+        tries[name] = [record for record in tried if record is not None]
+        if not tries[name]:
+            raise ValueError(f"expected a recipe by which {name} learns, got none of its tries with a finite loss")
     runs = {}
     for name, experiment in zip(names, experiments, strict=True):
         chosen = best_try(tries[name])["recipe"]
         named = [key for key, recipe in experiment.recipes.items() if recipe == experiment.recipe(chosen)]
         recipe = (named or [chosen])[0]
-        runs[name] = [_record(name, recipe=recipe, seed=seed, epochs=epochs, **options) for seed in range(seeds)]
+        seen = [_record(name, recipe=recipe, seed=seed, epochs=epochs, **options) for seed in range(seeds)]
+        if None in seen:
+            raise ValueError(f"expected {name} to learn by {recipe} with every seed, got a loss that is not finite")
+        runs[name] = seen
     first, *others = names
     tables = [tries_table(tries), runs_table(runs), *(paired_table(runs, first, other) for other in others)]
     return "\n\n".join(tables)
@@ -139,6 +146,8 @@ def tries_table(tries: dict[str, list[dict]]) -> str:
             f"{'**' if record is best else ''}"
             for record in group
         )
+        diverged = set(EXPERIMENTS[name].tries) - {record["recipe"] for record in group}
+        shown = [*shown, *(f"{recipe}: none, its loss was not finite" for recipe in sorted(diverged))]
         rows.append((EXPERIMENTS[name].title, f"`{name}`", group[0]["epochs"], "; ".join(shown)))
     return markdown_table(("network", "experiment", "epochs", "recipe: held-out score (%)"), rows)
 
@@ -168,8 +177,9 @@ def paired_table(runs: dict[str, list[dict]], first: str, second: str) -> str:
     return markdown_table(("seed", *(f"only {title} misreads" for title in titles), "by chance"), rows)
 
 
-def _record(name: str, **options: object) -> dict:
+def _record(name: str, **options: object) -> dict | None:
+    """Return the record of a run, None if its loss was not finite."""
     result = run(name, **options)
-    if result.record is None:
-        raise KeyboardInterrupt if result.history.by_hand else RuntimeError(result.history.stopped)
+    if result.history.by_hand:
+        raise KeyboardInterrupt
     return result.record

@@ -214,7 +214,7 @@ def _fingerprint(job: _Job, train: ImageData, precision: Precision) -> dict:
     return {
         "experiment": job.name,
         "recipe": job.recipe,
-        **asdict(job.plan) | {"phases": [asdict(phase) for phase in job.plan.phases]},
+        **asdict(job.plan) | {"phases": job.plan.phases and [asdict(phase) for phase in job.plan.phases]},
         "profile": job.profile,
         "epochs": job.size.epochs,
         "seed": job.seed,

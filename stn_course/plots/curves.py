@@ -105,8 +105,8 @@ def recovered_poses(true: Pose, recovered: Pose, alt: str | None = None) -> Figu
         x, y = (getattr(pose, name).detach().cpu().double() for pose in (true, recovered))
         axis.scatter(x, y, s=5, alpha=0.35, color=SOURCE, linewidths=0)
         if name == "scale":
+            axis.set(xscale="log", yscale="log")
             for side in (axis.xaxis, axis.yaxis):
-                side.axes.set(**{f"{side.axis_name}scale": "log"})
                 side.set_major_locator(MaxNLocator(6))
                 side.set_major_formatter(ScalarFormatter())
                 side.set_minor_locator(NullLocator())

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch, Rectangle
 from torch import Tensor
 
-from stn_course.algebra import target_border
+from stn_course.algebra import reach
 from stn_course.checks import Size, describe
 from stn_course.data import Normalise
 from stn_course.models import looks_of
@@ -197,9 +197,9 @@ def warping(
         axis.set_yticks([-1, 0, 1])
         axis.set_xlabel("x")
         axis.set_ylabel("y", rotation=0)
-    reach = max(1.05, 1.05 * float(target_border(theta, transform).abs().max()))
-    left.set_xlim(-reach, reach)
-    left.set_ylim(reach, -reach)
+    shown = 1.05 * reach(theta[None], transform)
+    left.set_xlim(-shown, shown)
+    left.set_ylim(shown, -shown)
     right.set_xlim(-1.05, 1.05)
     right.set_ylim(1.05, -1.05)
     return figure
@@ -252,8 +252,7 @@ class _Row(NamedTuple):
 
     def reach(self) -> float:
         """How far all borders reach from the middle, in units of the picture, but within reason."""
-        borders = [target_border(theta, look.layer.transform).abs() for look in self.looks for theta in look.theta]
-        return min(max(float(torch.stack(borders).nan_to_num(0).amax()), 1.0), FARTHEST) + 0.05
+        return min(max(reach(look.theta, look.layer.transform) for look in self.looks), FARTHEST) + 0.05
 
 
 def _rows_of_looks(looks: list, images: Tensor, inputs: Tensor, normalise: Normalise | None) -> list[_Row]:
@@ -282,7 +281,8 @@ def _draw_rows(rows: list[_Row], verdicts: list[tuple[str, float]], alt: str) ->
         for axis, row in zip(column, rows):
             show_image(axis, row.pictures[i])
             if row.looks:  # room for frames that reach beyond the picture, whose edge is drawn instead
-                axis.set(xlim=(-row.reach(), row.reach()), ylim=(row.reach(), -row.reach()))
+                shown = row.reach()
+                axis.set(xlim=(-shown, shown), ylim=(shown, -shown))
                 axis.add_patch(Rectangle((-1, -1), 2, 2, fill=False, color=BASELINE, linewidth=1))
             else:
                 axis.spines[:].set(visible=True, color=row.colour, linewidth=1.2)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -42,12 +43,18 @@ class Recipe:
     clip: float | None = None
     autocast: bool = False
     augmentation: FlipAndShift | None = None
-    phases: tuple[Phase, ...] = (Phase(1.0),)
+    phases: tuple[Phase, ...] | None = None  # one after another; None: everything learns, on the whole distortion
+
+    def __post_init__(self):
+        until = [0.0, *(phase.until for phase in self.phases or (Phase(1.0),))]
+        if until[-1] != 1 or any(after <= before for before, after in pairwise(until)):
+            raise ValueError(f"expected phases until rising shares of the training, the last one 1, got {until[1:]}")
 
     def phase_ends(self, epochs: int) -> list[tuple[Phase, int]]:
         """List the phases that a training of so many epochs has, each with its last epoch."""
-        ends = [round(phase.until * epochs) for phase in self.phases]
-        return [(phase, end) for phase, before, end in zip(self.phases, [0, *ends], ends, strict=False) if end > before]
+        phases = self.phases or (Phase(1.0),)
+        ends = [round(phase.until * epochs) for phase in phases]
+        return [(phase, end) for phase, before, end in zip(phases, [0, *ends], ends, strict=False) if end > before]
 
     def let_learn(self, model: nn.Module, phase: Phase) -> None:
         """Let only those parameters learn that the phase lets learn."""

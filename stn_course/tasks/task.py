@@ -82,7 +82,7 @@ class Contestant:
     model: Callable[[], nn.Module]  # makes the network, untrained
     recipes: Mapping[str, Recipe]  # "course", and "published" where there is something to repeat
     published: float | None = None  # what the original reported, in per cent
-    tries: tuple[str, ...] = ()  # the names of the recipes from which "course" was chosen; as many for each rival
+    tries: tuple[str, ...] = ()  # the names of recipes to choose from, as many for each rival; see `compare`
     baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
     profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
 
