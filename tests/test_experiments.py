@@ -320,6 +320,21 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     assert set(last.get("taken_back", {})) == parts
 
 
+def test_what_is_taken_back_is_that_of_the_network_as_it_is(monkeypatch, tmp_path):
+    """A trained network that learns nothing more takes back what notebook 05 measures on other digits."""
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    name, still = "rts-mnist/st-cnn", Recipe("sgd", 1e-12, batch_size=32)
+    trained = EXPERIMENTS[name]
+    short = {"tiny": replace(TINY, epochs=1, train_images=1000)}
+    model = lambda: experiments.load_pretrained(name).train()  # noqa: E731
+    monkeypatch.setitem(
+        EXPERIMENTS, "toy/trained", changed(trained, model=model, recipes={"course": still}, profiles=short)
+    )
+    shares = tiny_run("toy/trained", output=tmp_path / "run").history.rows[-1]["taken_back"]
+    for part, slope, correlation in (("angle", 0.59, 0.79), ("size", 0.88, 0.86), ("x", 1.0, 0.97), ("y", 1.0, 0.98)):
+        assert shares[part] == pytest.approx([slope, correlation], abs=0.06)
+
+
 # The same again, and going on
 
 

@@ -385,11 +385,13 @@ def test_the_second_look_corrects_the_first_and_samples_the_input_itself():
     torch.manual_seed(0)
     model, x = TwiceSTCNN().eval(), torch.rand(3, 1, 42, 42)
     with torch.no_grad():
-        model.spatial_transformer.localisation[-1].weight.normal_(std=0.05)
+        model.spatial_transformer.localisation[-1].weight.normal_(std=2.0)
+    x[:, :, 20:] = 0  # so that the second look sees something else
     first, second = model.looks(x)
     matrix = Affine().matrix
     correction = matrix(model.spatial_transformer.theta(first.warped))
     torch.testing.assert_close(matrix(second.theta), matrix(first.theta) @ correction)
+    assert (correction @ matrix(first.theta) - matrix(second.theta)).abs().max() > 0.01  # the order matters
     assert second.images is x and not torch.allclose(first.theta, second.theta)
     torch.testing.assert_close(second.warped, warp(x, second.theta))
     torch.testing.assert_close(model(x), model.classifier(second.warped))

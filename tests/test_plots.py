@@ -379,3 +379,13 @@ def test_what_cannot_be_drawn_is_said(draw, message):
     _, [axis] = plots.panels("nothing")
     with pytest.raises(ValueError, match=message):
         draw(axis)
+
+
+@pytest.mark.parametrize(("zoom", "reach"), [(0.5, 1.05), (1.5, 1.55), (9.0, 2.05)])
+def test_a_frame_that_reaches_beyond_the_picture_is_drawn_whole_within_reason(digits, zoom, reach):
+    images, labels = digits
+    model = STCNN().eval()
+    model.spatial_transformer.localisation[-1].bias.data.copy_(zoom * Affine().identity())
+    where_it_looks = plots.learned_transformations(model, images, labels).axes[len(images)]
+    assert where_it_looks.get_xlim() == pytest.approx((-reach, reach))
+    assert where_it_looks.get_ylim() == pytest.approx((reach, -reach))

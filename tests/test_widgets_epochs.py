@@ -201,3 +201,21 @@ def test_lists_of_numbers_as_records_have_them_are_taken(two):
     assert EpochSlider(images, thetas[0].tolist(), start=start).compose(0).tobytes() == expected.tobytes()
     several = EpochSlider(images, [one.tolist() for one in thetas], families)
     assert several.compose(2).tobytes() == EpochSlider(images, thetas, families).compose(2).tobytes()
+
+
+def test_a_frame_that_reaches_beyond_the_picture_is_drawn_around_it():
+    """Zoomed out to one and a half, the frame lies on the tile's rim, and the picture takes two thirds of the tile."""
+    white, out = torch.ones(1, 1, 8, 8), torch.tensor([1.5, 0, 0, 0, 1.5, 0])
+    scene = EpochSlider(white, out.expand(1, 1, 6)).scene
+    assert scene.reach == 1.5
+    tile = np.asarray(scene.compose(1))[2:, 84:][:TILE, :TILE].astype(int)
+    frame = (abs(tile - [0xD5, 0x5E, 0x00]) < 30).all(-1)
+    rows, columns = frame.nonzero()
+    assert rows.min() <= 1 and columns.min() <= 1 and not frame[TILE // 4 : -TILE // 4, TILE // 4 : -TILE // 4].any()
+    black = np.asarray(EpochSlider(0 * white, out.expand(1, 1, 6)).scene.compose(1))[2:, 84:][:TILE, :TILE, 0]
+    assert (black[TILE // 2] == 0).sum() == 64  # of 96
+
+
+def test_how_far_frames_may_reach_has_an_end():
+    far = torch.tensor([9.0, 0, 0, 0, 9.0, 0]).expand(1, 1, 6)
+    assert EpochSlider(torch.ones(1, 1, 8, 8), far).scene.reach == 1.6
