@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stn_course.checks import Images, Points, Size, Theta, check_size, describe
 from stn_course.spatial_transformer import warp
+from stn_course.transforms import Affine
 
 
 class Pose(NamedTuple):
@@ -50,6 +51,8 @@ class RTS:
         scale: the smallest and the largest scale.
         image: size of the images in pixels: (H, W), or one number for both.
         shift: the share of the free room that the centre uses, from 0 (always the middle) to 1.
+        disc: whether to cut a disc out of each image first. On a black canvas the edges of a whole image give its turn
+            away, whatever it shows; those of a disc do not.
 
     Raises:
         ValueError: if the canvas is too small for the image, or a range is empty or out of bounds.
@@ -70,6 +73,7 @@ class RTS:
         scale: tuple[float, float] = (0.7, 1.2),
         image: int | Size = 28,
         shift: float = 1.0,
+        disc: bool = False,
     ):
         self.canvas, self.image = _size("canvas", canvas), _size("image", image)
         if self.canvas[0] < self.image[0] or self.canvas[1] < self.image[1]:
@@ -82,7 +86,7 @@ class RTS:
             raise ValueError(f"expected degrees from 0 to 180, got {degrees}")
         if not 0 <= shift <= 1:
             raise ValueError(f"expected shift from 0 to 1, got {shift}")
-        self.degrees, self.scale, self.shift = float(degrees), tuple(scale), float(shift)
+        self.degrees, self.scale, self.shift, self.disc = float(degrees), tuple(scale), float(shift), disc
 
     def weaker(self, strength: float) -> "RTS":
         """Make the same distortion with a share of its turns, scales and shifts: 1 is all of them, 0 none.
@@ -94,7 +98,7 @@ class RTS:
         if not 0 <= strength <= 1:
             raise ValueError(f"expected strength from 0 to 1, got {strength}")
         scale = tuple(1 + (end - 1) * strength for end in self.scale)
-        return RTS(self.canvas, self.degrees * strength, scale, self.image, self.shift * strength)
+        return type(self)(self.canvas, self.degrees * strength, scale, self.image, self.shift * strength, self.disc)
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Theta:
         """Draw n random θ, (n, 6), affine, canvas → image, on the generator's device."""
@@ -148,7 +152,7 @@ class RTS:
     def apply(self, images: Images, theta: Theta) -> Images:
         """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, H', W')."""
         self._check(images)
-        return warp(images, theta, output_size=self.canvas)
+        return warp(images * _disc(images) if self.disc else images, theta, output_size=self.canvas)
 
     def __call__(self, images: Images, generator: torch.Generator | None = None) -> Images:
         """Put images on their canvas in random poses: (B, C, H, W) → (B, C, H', W')."""
@@ -161,6 +165,36 @@ class RTS:
             raise TypeError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
         if images.shape[-2:] != self.image:
             raise ValueError(f"expected images of {_times(self.image)} pixels, got {describe(images)}")
+
+
+class StraightRTS(RTS):
+    """`RTS`, and undone again by the true pose: what a perfect spatial transformer would make of each canvas.
+
+    What lay beyond the canvas is lost, and each pixel is interpolated twice, so these are not the images as they were.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 06, "What a pose is worth".
+
+    Example:
+        >>> StraightRTS(canvas=48, image=32)(torch.rand(5, 3, 32, 32)).shape
+        torch.Size([5, 3, 32, 32])
+    """
+
+    def apply(self, images: Images, theta: Theta) -> Images:
+        """Put images on their canvas by known θ, and back: (B, C, H, W), (B, 6) → (B, C, H, W)."""
+        back = torch.linalg.inv_ex(Affine().matrix(theta)).inverse  # (B, 3, 3); a pose always has one
+        return warp(super().apply(images, theta), back[:, :2].flatten(1), output_size=self.image)
+
+
+def _disc(images: Images) -> Tensor:
+    """Make a mask (H, W) of the largest disc in an image: 1 inside, 0 outside, falling off over its last two pixels.
+
+    A sharper edge would show how its own steps are turned.
+    """
+    down, across = (torch.arange(n, dtype=images.dtype, device=images.device) - (n - 1) / 2 for n in images.shape[-2:])
+    radius = torch.hypot(down[:, None], across)
+    return ((min(images.shape[-2:]) / 2 - radius) / 2).clamp(0, 1)
 
 
 def _size(name: str, value: int | Size) -> Size:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import few
 
 from stn_course.data import load_mnist
-from stn_course.distortions import RTS, Pose
+from stn_course.distortions import RTS, Pose, StraightRTS
 
 N = 20_000
 LIMIT = 1.95  # of √n times the Kolmogorov-Smirnov distance; a true hypothesis exceeds it once in a thousand times
@@ -488,3 +488,60 @@ def test_a_strength_out_of_bounds_is_refused(strength):
         RTS().weaker(strength)
     with pytest.raises(ValueError, match=f"shift from 0 to 1, got {strength}"):
         RTS(shift=strength)
+
+
+# A disc out of the image
+
+
+def test_a_disc_is_cut_out_and_the_rest_is_as_it_was():
+    rts, images = RTS(canvas=20, image=20, disc=True), torch.rand(2, 3, 20, 20, dtype=torch.float64) + 0.1
+    seen = rts.apply(images, rts.theta(Pose(*(entry.expand(2, *entry.shape[1:]) for entry in pose()))))
+    across = torch.arange(20, dtype=torch.float64) - 9.5
+    radius = (across[:, None] ** 2 + across**2).sqrt()
+    torch.testing.assert_close(seen[..., radius <= 8], images[..., radius <= 8])
+    assert (seen[..., radius >= 10] < 1e-12).all()
+    rim = (radius > 8) & (radius < 10)
+    torch.testing.assert_close(seen[..., rim], images[..., rim] * (10 - radius[rim]) / 2)
+
+
+def test_the_edges_of_a_disc_do_not_tell_how_it_is_turned():
+    white = torch.ones(1, 1, 28, 28, dtype=torch.float64)
+
+    def differs(rts):
+        turned, upright = (rts.apply(white, rts.theta(pose(degrees))) for degrees in (30.0, 0.0))
+        return (turned - upright).abs().mean() / upright.mean()
+
+    assert differs(RTS(disc=True)) < 0.015 < 0.3 < differs(RTS())
+
+
+def test_an_oblong_image_has_the_largest_disc_that_fits():
+    seen = RTS(canvas=(30, 30), image=(10, 20), disc=True).apply(
+        torch.ones(1, 1, 10, 20), RTS(30, image=(10, 20)).theta(pose(dtype=torch.float32))
+    )
+    rows, columns = (seen[0, 0] > 0.2).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (10, 19, 10, 19)
+
+
+def test_a_weaker_distortion_keeps_its_disc():
+    assert RTS(disc=True).weaker(0.5).disc and not RTS().weaker(0.5).disc
+
+
+# Undone again
+
+
+def test_straight_images_are_the_images_where_the_canvas_did_not_cut():
+    straight = StraightRTS(canvas=60, image=20, scale=(1.5, 1.5), shift=0.1)
+    down, across = torch.meshgrid(*[torch.linspace(-2, 2, 20, dtype=torch.float64)] * 2, indexing="ij")
+    images = torch.exp(-((down - 0.3) ** 2) - 2 * (across + 0.2) ** 2)[None, None].expand(50, 1, 20, 20)  # smooth
+    seen = straight(images, seeded())
+    assert seen.shape == images.shape and seen.dtype == images.dtype
+    assert (seen - images)[..., 2:-2, 2:-2].abs().max() < 0.05
+    plain = RTS(canvas=60, image=20, scale=(1.5, 1.5), shift=0.1)
+    assert torch.equal(plain.sample(5, seeded()), straight.sample(5, seeded()))  # the same poses
+
+
+def test_what_the_canvas_cut_off_is_not_brought_back():
+    straight = StraightRTS(canvas=20, image=20, degrees=45, scale=(1, 1), shift=0)
+    seen = straight.apply(torch.ones(1, 1, 20, 20), straight.theta(pose(45.0, dtype=torch.float32)))
+    assert seen[0, 0, 10, 10] == 1 and seen[0, 0, 0, 0] == 0
+    assert isinstance(straight.weaker(0.5), StraightRTS)

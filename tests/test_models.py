@@ -18,6 +18,7 @@ from stn_course.models import (
     CifarLeNet,
     CifarLeNetSTN,
     CifarSTN,
+    PooledCNN,
     ResidualCNN,
     ResidualSTN,
     RtsCifarSTN,
@@ -47,6 +48,8 @@ NETWORKS = {  # name → how it is made, what it takes, how many parameters it h
     "residual-baseline": (ResidualCNN, COLOUR, 6_573_130),
     "rts-cifar": (RtsCifarSTN, COLOUR_CANVAS, 1_191_792),
     "rts-cifar-baseline": (functools.partial(CifarCNN, (32, 64), 48, 219), COLOUR_CANVAS, 1_191_411),
+    "pooled": (PooledCNN, COLOUR_CANVAS, 1_190_847),
+    "halved": (functools.partial(CifarCNN, (64, 128), 48, 843, halved=True), COLOUR_CANVAS, 1_190_211),
 }
 PAIRS = {  # a network with a transformer → its baseline
     "st-cnn": "cnn",
@@ -56,7 +59,8 @@ PAIRS = {  # a network with a transformer → its baseline
     "residual": "residual-baseline",
     "rts-cifar": "rts-cifar-baseline",
 }
-WITH_TRANSFORMER = [name for name in NETWORKS if name not in PAIRS.values()]
+RIVALS = {"pooled": "rts-cifar", "halved": "rts-cifar"}  # more baselines
+WITH_TRANSFORMER = [name for name in NETWORKS if name not in {*PAIRS.values(), *RIVALS}]
 networks = pytest.mark.parametrize("network", NETWORKS)
 
 
@@ -304,6 +308,24 @@ def test_a_baseline_is_the_classifier_in_other_sizes(network):
     x = images(network, 3, dtype=torch.float64)
     classify = functional_lenet if network == "lenet-baseline" else functional_cnn
     torch.testing.assert_close(model(x), classify(x, model.parameters()))
+
+
+def test_half_the_canvas_is_the_canvas_at_half_its_size():
+    model = build("halved").double().eval()
+    x = images("halved", 2, dtype=torch.float64)
+    halved = F.interpolate(x, size=(24, 24), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(model(x), functional_cnn(halved, model.parameters()))
+
+
+def test_a_network_that_is_pooled_over_all_places_takes_any_size_and_forgets_where():
+    model = build("pooled").double().eval()
+    assert model(torch.rand(1, 3, 32, 40, dtype=torch.float64)).shape == (1, 10)
+    x = torch.zeros(1, 3, 192, 192, dtype=torch.float64)
+    x[..., 88:96, 88:96] = uniform(0, 1, 3, 8, 8, dtype=torch.float64)
+    moved = x.roll((16, -16), (2, 3))  # by as much as four halvings see alike; what it sees stays off the edges
+    edges = model(torch.zeros_like(x))
+    torch.testing.assert_close(model(moved), model(x))
+    assert not torch.allclose(model(x), edges)
 
 
 @pytest.mark.parametrize("network", ["tutorial", "tutorial-baseline", "cifar", "cifar-baseline", "rts-cifar"])

@@ -16,7 +16,7 @@ from stn_course.distortions import RTS
 from stn_course.experiments import EXPERIMENTS, Experiment, load_weights
 from stn_course.models import STNetwork, look
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
-from stn_course.tasks import OFFLINE, TASKS, Contestant, Phase, Profile, Recipe, Task, rts_mnist
+from stn_course.tasks import OFFLINE, TASKS, Contestant, Phase, Profile, Recipe, Task, rts_mnist, six_or_nine
 from stn_course.training import evaluate
 from stn_course.transforms import Affine
 
@@ -31,9 +31,12 @@ def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
         "rts-mnist",
         "rts-90-mnist",
         "rts-180-mnist",
+        "six-or-nine",
         "mnist",
         "cifar10",
         "rts-cifar10",
+        "rts-round-cifar10",
+        "straight-round-cifar10",
     ]
     names = [f"{file.TASK.name}/{name}" for file in TASKS for name in file.CONTESTANTS]
     assert list(EXPERIMENTS) == names and len(set(names)) == len(names)
@@ -309,3 +312,18 @@ def test_a_training_in_phases_goes_on_in_the_phase_where_it_stopped(batch, monke
     result = tiny_run(name, output=tmp_path / "run")
     assert without_time(result.record) == without_time(whole.record)
     assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+# Where the pose is the answer
+
+
+def test_each_six_is_there_twice_and_turned_round_it_is_called_a_nine():
+    data, digits = six_or_nine.sixes_and_nines("test", offline=True), load_mnist("test", offline=True)
+    assert len(data) == 2 * (digits.labels == 6).sum() and data.labels.tolist() == [6, 9] * (len(data) // 2)
+    assert torch.equal(data.images[0::2], digits.images[digits.labels == 6])
+    assert torch.equal(data.images[1::2], data.images[0::2].rot90(2, (2, 3)))
+    assert "sixes" in data.source and data.complete == digits.complete
+
+
+def test_all_poses_together_lie_in_every_direction():
+    assert six_or_nine.TASK.distortion.degrees == 90  # and the half circle of the nines is the other half

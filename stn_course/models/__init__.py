@@ -4,7 +4,7 @@ Each has a baseline without a transformer whose parameter count is within 2 %: t
 the transformer does. All give logits; the log-softmax of the originals is part of the loss (`F.cross_entropy`).
 """
 
-from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, RtsCifarSTN
+from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, PooledCNN, RtsCifarSTN
 from stn_course.models.fourier import FourierConv2d
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
@@ -22,6 +22,7 @@ __all__ = [
     "FourierConv2d",
     "GreyConv2d",
     "Look",
+    "PooledCNN",
     "ResidualCNN",
     "ResidualSTN",
     "RtsCifarSTN",

@@ -3,8 +3,11 @@
 In all three spatial transformers the localisation network is as large as the classifier or larger. The baselines spend
 these parameters on wider layers instead.
 
-Source: the layer sizes of two public spatial transformers on CIFAR-10; a test holds the parameter counts.
+Source: the layer sizes of two public spatial transformers on CIFAR-10, by Gokul P V and by Lavanya Nemani and Shaheer
+Fardan; a test holds the parameter counts.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +21,18 @@ from stn_course.transforms import Affine, Transform
 class CifarCNN(nn.Module):
     """Two convolutions and a wide linear layer, with dropout: (B, 3, size, size) → (B, 10). 1,594,614 parameters.
 
+    With `halved` it sees its images at half their size.
+
     Built in: 06, "Two networks, and where their parameters are".
     """
 
-    def __init__(self, channels: tuple[int, int] = (30, 60), size: int = 32, hidden: int = 1024):
+    def __init__(self, channels: tuple[int, int] = (30, 60), size: int = 32, hidden: int = 1024, halved: bool = False):
         super().__init__()
         first, second = channels
-        side = ((size - 4) // 2 - 4) // 2  # each convolution takes 4 pixels off, each pooling halves
+        seen = size // 2 if halved else size
+        side = ((seen - 4) // 2 - 4) // 2  # each convolution takes 4 pixels off, each pooling halves
         self.layers = nn.Sequential(
+            *([_halve()] if halved else []),
             nn.Conv2d(3, first, 5),
             nn.MaxPool2d(2),
             nn.ReLU(),
@@ -38,6 +45,31 @@ class CifarCNN(nn.Module):
             nn.ReLU(),
             nn.Dropout(),
             nn.Linear(hidden, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class PooledCNN(nn.Module):
+    """Five convolutions and a mean over all places, which asks *what* and forgets *where*: (B, 3, H, W) → (B, 10).
+
+    It has no linear layer whose weights belong to places, so that its size does not grow with the image's.
+    1,190,847 parameters.
+
+    Built in: 06, "Give it something to undo".
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 192, 559)):
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(layer for two in pairwise((3, *channels[:-1])) for layer in _convolution_and_pooling(*two)),
+            nn.Conv2d(channels[-2], channels[-1], 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(channels[-1], 10),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,14 +138,21 @@ class RtsCifarSTN(STClassifier):
     """
 
     def __init__(self, transform: Transform = Affine()):
-        halved = nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False)  # (B, 3, 24, 24)
-        localisation = nn.Sequential(halved, *_localisation(24, transform))
+        localisation = nn.Sequential(_halve(), *_localisation(24, transform))  # halved: (B, 3, 24, 24)
         with torch.no_grad():
             localisation[-1].bias.mul_(32 / 48)  # the identity, enlarged: 32 of the canvas' 48 pixels
         super().__init__(
             SpatialTransformer(localisation, transform, output_size=(32, 32), padding_mode="border"),
             CifarCNN(channels=(16, 32)),
         )
+
+
+def _halve() -> nn.Module:
+    return nn.Upsample(scale_factor=0.5, mode="bilinear", align_corners=False)
+
+
+def _convolution_and_pooling(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
 
 
 def _localisation(size: int, transform: Transform) -> nn.Sequential:

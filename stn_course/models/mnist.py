@@ -1,6 +1,7 @@
 """The networks for plain MNIST: the gentlest spatial transformer, and the same kind of CNN without one.
 
-Source: the layer sizes of a public library's tutorial; a test holds the parameter counts.
+Source: the layer sizes of PyTorch's tutorial on spatial transformers, by Ghassen Hamrouni; a test holds the parameter
+counts.
 """
 
 from torch import Tensor, nn

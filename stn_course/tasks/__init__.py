@@ -12,9 +12,12 @@ IN_ORDER = [  # of the tables
     "rts_mnist",
     "rts_90_mnist",
     "rts_180_mnist",
+    "six_or_nine",
     "mnist",
     "cifar10",
     "rts_cifar10",
+    "rts_round_cifar10",
+    "straight_round_cifar10",
 ]
 TASKS = [importlib.import_module(f"{__name__}.{name}") for name in IN_ORDER]
 

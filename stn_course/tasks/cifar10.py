@@ -15,7 +15,7 @@ TASK = Task(
     normalise=Normalise(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
 )
 
-# the first did not publish its optimiser: the second's is taken
+# the first was published without its optimiser: the second's is taken, as in another log of the same network
 PUBLISHED = {"published": Recipe("sgd", 0.01, batch_size=64)}
 COURSE = {
     "course": course_recipe(
