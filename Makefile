@@ -33,7 +33,8 @@ test-colab: $(INSTALLED)
 test-lowest: $(LOWEST)/.installed
 	$(RUN_LOWEST) -m pytest $(SUITE)
 
-# As on other machines: other instructions, other threads, other last bits. MACHINES="old last-bit" names some of them.
+# As on other machines: other instructions, other threads, other last bits. MACHINES="old last-bit" names some of them,
+# and old+last-bit joins two.
 test-machines: $(INSTALLED)
 	$(RUN) tools/machines.py $(MACHINES) -- $(SUITE)
 
