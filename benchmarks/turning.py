@@ -1,11 +1,11 @@
 """Why does a spatial transformer turn digits back only in part? Three measurements beside the runs themselves.
 
     python benchmarks/turning.py regress [--seeds 3] [--epochs 8]  its localisation network, told the poses
-    python benchmarks/turning.py tolerate WEIGHTS...               a classifier's error on digits turned by known angles
+    python benchmarks/turning.py tolerate RUN...                   a classifier's error on digits turned by known angles
     python benchmarks/turning.py slant                             what the writers' own slant leaves to be known
 
 Each writes its figures as JSON into the folder that --output names (default: turning/ among the package's results).
-`tolerate` takes runs with the ST-CNN: a weights.pt each, in the order of their seeds.
+`tolerate` takes folders of runs with the ST-CNN, each with its weights.pt and record.json.
 """
 
 import argparse
@@ -70,16 +70,25 @@ def regress(output: Path, seeds: int, epochs: int) -> None:
         write(output / f"regressed-{seed}.json", test, seed=seed, epochs=history.rows, taken_back=parts)
 
 
-def tolerate(output: Path, weights: list[Path]) -> None:
+def tolerate(output: Path, runs: list[Path]) -> None:
     """Show the classifier digits in the frame that its transformer gives them, but turned by known angles."""
     test = load_mnist("test", offline=False)
     images = test.images.float() / 255
     theta = DISTORTION.sample(len(test), torch.Generator().manual_seed(TEST_SEED), dtype=torch.float64).float()
-    for seed, path in enumerate(weights):
-        model = load_weights(STCNN(), path)
+    for run in runs:
+        record = json.loads((run / "record.json").read_text(encoding="utf-8"))
+        recipe, seed = record["recipe"], record["seed"]
+        model = load_weights(STCNN(), run / "weights.pt")
         errors = {}
         with torch.inference_mode():
-            frame = usual_frame(model, images, theta, test.labels)
+            found = torch.cat(
+                [
+                    model.spatial_transformer.theta(DISTORTION.apply(some, true))
+                    for some, true in zip(images.split(1000), theta.split(1000), strict=True)
+                ]
+            )
+            parts = taken_back(DISTORTION.pose(theta), recovered_pose(DISTORTION, found), test.labels)
+            frame = usual_frame(found, theta, test.labels)
             for turn in TURNS:
                 wrong = 0
                 for sign in (-1, 1):
@@ -88,17 +97,15 @@ def tolerate(output: Path, weights: list[Path]) -> None:
                     said = torch.cat([model.classifier(some).argmax(1) for some in shown.split(1000)])
                     wrong += (said != test.labels).float().mean().item() / 2
                 errors[turn] = round(wrong, 5)
-                print(f"seed {seed}: turned by {turn:2d}°, error {wrong:.2%}", flush=True)
-        write(output / f"tolerated-{seed}.json", test, seed=seed, weights=path.parent.name, errors=errors)
+                print(f"{recipe}, seed {seed}: turned by {turn:2d}°, error {wrong:.2%}", flush=True)
+        facts = {"recipe": recipe, "seed": seed, "epochs": record["epochs"], "taken_back": parts, "errors": errors}
+        write(output / f"tolerated-{recipe}-{seed}.json", test, **facts)
 
 
-def usual_frame(model, images, theta, labels) -> Pose:
+def usual_frame(found, theta, labels) -> Pose:
     """Find where, how large and at what angle, on average over its class, the classifier gets to see each digit."""
-    seen = []
-    for some, true in zip(images.split(1000), theta.split(1000), strict=True):
-        found = model.spatial_transformer.theta(DISTORTION.apply(some, true))
-        seen.append((Affine().matrix(true) @ Affine().matrix(found))[:, :2].flatten(1))  # output → digit
-    pose = DISTORTION.pose(torch.cat(seen))
+    seen = Affine().matrix(theta) @ Affine().matrix(found)  # output → digit
+    pose = DISTORTION.pose(seen[:, :2].flatten(1))
     values = torch.column_stack((pose.degrees, pose.scale.log(), pose.centre))
     mean = values - within_class(values, labels)
     return Pose(mean[:, 0], mean[:, 1].exp(), mean[:, 2:])
@@ -123,7 +130,7 @@ def write(path: Path, test: ImageData, **figures: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("regress", "tolerate", "slant"))
-    parser.add_argument("weights", nargs="*", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--output", type=Path, default=RESULTS / "turning")
@@ -131,7 +138,7 @@ def main() -> None:
     if arguments.what == "regress":
         regress(arguments.output, arguments.seeds, arguments.epochs)
     elif arguments.what == "tolerate":
-        tolerate(arguments.output, arguments.weights)
+        tolerate(arguments.output, arguments.runs)
     else:
         slants(arguments.output)
 

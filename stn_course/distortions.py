@@ -174,7 +174,7 @@ class StraightRTS(RTS):
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 06, "What a pose is worth".
+    Built in: 06, "Give it something to undo".
 
     Example:
         >>> StraightRTS(canvas=48, image=32)(torch.rand(5, 3, 32, 32)).shape
