@@ -317,7 +317,8 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     last = smoke.history.rows[-1]
     recorded = torch.tensor([last["theta"]] if len(thetas) == 1 else last["thetas"])
     torch.testing.assert_close(recorded, thetas, atol=5e-3, rtol=0)  # float16 weights, four decimals
-    parts = {"angle", "size", "x", "y"} if "rts-" in smoke.record["experiment"] else set()
+    posed = EXPERIMENTS[smoke.record["experiment"]].distortion is not None
+    parts = {"angle", "size", "x", "y"} if posed else set()
     assert set(last.get("taken_back", {})) == parts
 
 
