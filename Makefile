@@ -33,8 +33,7 @@ test-colab: $(INSTALLED)
 test-lowest: $(LOWEST)/.installed
 	$(RUN_LOWEST) -m pytest $(SUITE)
 
-# As on other machines: other instructions, other threads, other last bits. MACHINES="old last-bit" names some of them,
-# and old+last-bit joins two.
+# As on other machines: other instructions, other threads, other last bits. MACHINES="old last-bit" names some of them.
 test-machines: $(INSTALLED)
 	$(RUN) tools/machines.py $(MACHINES) -- $(SUITE)
 

@@ -85,6 +85,3 @@ def test_pytest_runs_in_the_surroundings_of_the_machine_and_its_failure_is_told(
     assert command == ["-m", "pytest", "notebooks"] and env["OMP_NUM_THREADS"] == "1"
     assert exact["PYTHONPATH"].split(os.pathsep)[0] == str(machines.PRETEND)
     assert "exact: failed" in capsys.readouterr().out
-    machines.test("old+exact", [])
-    both = ran[2][1]
-    assert both["OMP_NUM_THREADS"] == "1" and both["STN_COURSE_ARITHMETIC"] == "exact"

@@ -2,7 +2,6 @@
 
     python tools/machines.py                                every machine that this one can pretend to be
     python tools/machines.py last-bit -- notebooks --nbval  one of them, with pytest arguments of your own
-    python tools/machines.py old+last-bit                   what two of them do, at once
 
 A number that a notebook prints has to be the same on all of them, and a test has to pass.
 """
@@ -58,9 +57,7 @@ def test(name: str, arguments: list[str]) -> bool:
     """Run pytest as on a machine, and say how that went."""
     print(f"--- as on another machine: {name}", flush=True)
     started = time.monotonic()
-    surroundings = dict(os.environ)
-    for one in name.split("+"):
-        surroundings.update(MACHINES[one])
+    surroundings = {**os.environ, **MACHINES[name]}
     surroundings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PRETEND), os.environ.get("PYTHONPATH"))))
     with TemporaryDirectory() as data:  # nothing trained yet: what another machine has trained would be gone on with
         surroundings["STN_COURSE_DATA"] = data
@@ -79,12 +76,12 @@ if __name__ == "__main__":
     own = sys.argv[1:]
     split = own.index("--") if "--" in own else len(own)
     named, arguments = parser.parse_args(own[:split]).machines, own[split + 1 :]
-    if unknown := sorted({one for name in named for one in name.split("+")} - set(MACHINES)):
+    if unknown := sorted(set(named) - set(MACHINES)):
         parser.error(f"expected machines of {', '.join(MACHINES)}, got {', '.join(unknown)}")
     wanted, possible = named or list(MACHINES), here()
-    lacking = [name for name in wanted if not set(name.split("+")) <= set(possible)]
-    for name in lacking:
-        print(f"This processor cannot pretend to be {name}: it lacks the instructions.")
-    failed = [name for name in wanted if name not in lacking and not test(name, arguments)]
+    for name in wanted:
+        if name not in possible:
+            print(f"This processor cannot pretend to be {name}: it lacks the instructions.")
+    failed = [name for name in wanted if name in possible and not test(name, arguments)]
     if failed:
         sys.exit(f"Not the same on: {', '.join(failed)}")

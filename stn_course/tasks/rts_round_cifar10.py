@@ -16,10 +16,7 @@ TRIES = ("64-0.0015-0.1", "64-0.0015-0.3", "64-0.003-0.1")
 TRIES_OF_THE_RIVALS = ("64-0.00075-1", "64-0.0015-1", "64-0.003-1")
 
 
-def rival(title: str, *model: object, **sizes: object) -> Contestant:
-    """Make a contestant without a transformer."""
-    return Contestant(title, functools.partial(*model, **sizes), COURSE, tries=TRIES_OF_THE_RIVALS)
-
+rival = functools.partial(Contestant, recipes=COURSE, tries=TRIES_OF_THE_RIVALS)  # without a transformer
 
 CONTESTANTS = {
     "st": Contestant("STN", RtsCifarSTN, COURSE, tries=TRIES, baseline="cnn"),
@@ -27,7 +24,7 @@ CONTESTANTS = {
         "STN, attention", functools.partial(RtsCifarSTN, Attention()), COURSE, tries=TRIES, baseline="cnn"
     ),
     # each as large as the first: with a wide linear layer, with the mean over all places, on half the canvas
-    "cnn": rival("CNN", CifarCNN, (32, 64), 48, 219),
+    "cnn": rival("CNN", functools.partial(CifarCNN, (32, 64), 48, 219)),
     "cnn-pooled": rival("CNN, pooled over all places", PooledCNN),
-    "cnn-halved": rival("CNN, half the canvas", CifarCNN, (64, 128), 48, 843, halved=True),
+    "cnn-halved": rival("CNN, half the canvas", functools.partial(CifarCNN, (64, 128), 48, 843, halved=True)),
 }
