@@ -1,6 +1,7 @@
 """The static pages: nothing to load from elsewhere, every link leads somewhere, every picture has words."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -109,6 +110,17 @@ def test_what_can_be_dragged_is_replaced_by_words(pages):
     for name, notebook in notebooks().items():
         found = sum(LIVE in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
         assert pages[f"{name}.html"].count(INSTEAD) == found
+
+
+def test_what_a_notebook_folds_is_folded_on_its_page(pages):
+    for name, notebook in notebooks().items():
+        titles = [
+            cell.source.splitlines()[0].removeprefix("# @title ")
+            for cell in notebook.cells
+            if cell.metadata.get("cellView") == "form"
+        ]
+        shown = re.findall(r"<details><summary>Show: (.*?)</summary>", pages[f"{name}.html"])
+        assert [unescape(title) for title in shown] == titles
 
 
 def test_a_page_has_the_title_of_its_notebook(pages):

@@ -4,6 +4,7 @@
 
 Formulas become MathML, which browsers draw by themselves; pictures are put into the page, with their alternative text;
 links between notebooks become links between pages. In the place of something to drag stands a sentence that says so.
+What a notebook folds is folded here, too, behind its title.
 """
 
 import re
@@ -22,12 +23,25 @@ from stamp import BADGE
 ROOT = Path(__file__).resolve().parent.parent
 LIVE = "application/vnd.jupyter.widget-view+json"
 INSTEAD = '<p class="live">Here is something to drag. It moves where the notebook is run; what follows is still.</p>'
+FOLDING = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block input_group -%}
+{%- if cell.metadata.cellView == "form" -%}
+<details><summary>Show: {{ cell.source.splitlines()[0].removeprefix("# @title ") | escape }}</summary>
+{{ super() }}
+</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock input_group -%}
+"""
 STYLE = """
 <style>
   body { margin: 0 auto; max-width: 62rem; padding: 0 1rem; }
   .jp-RenderedHTMLCommon { font-size: 1.05rem; line-height: 1.6; }
   .jp-OutputArea-output img { max-width: 100%; height: auto; }
   .jp-Cell-inputWrapper, .jp-Cell-outputWrapper { margin: 0; }
+  summary { color: #0072B2; cursor: pointer; margin: 0.5rem 0; }
   .live { border-left: 4px solid #0072B2; padding-left: 0.8rem; }
   math[display="block"] { margin: 1rem 0; overflow-x: auto; }
 </style>
@@ -77,7 +91,9 @@ def page(path: Path) -> str:
     """The page of one notebook."""
     notebook = for_reading(nbformat.read(path, as_version=4))
     title = re.search(r"^# (.+)", notebook.cells[0].source, re.MULTILINE)[1]
-    exporter = Exporter(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
+    exporter = Exporter(
+        raw_template=FOLDING, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True
+    )
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(path.parent), "name": path.stem}})
     html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)
     html = re.sub(r"<title>.*?</title>", f"<title>{escape(title)}</title>", html, flags=re.DOTALL)
