@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stn_course import exercises
+from stn_course import exercises, transforms
 from stn_course.__main__ import main
 from stn_course.algebra import compose, invert
 from stn_course.data import Normalise
@@ -24,7 +24,7 @@ from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise
 from stn_course.exercises.progress_file import note, read
 from stn_course.experiments import sign_test
 from stn_course.recovery import taken_back
-from stn_course.sampling import bilinear_sample
+from stn_course.sampling import bilinear_sample, nearest_sample
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import Affine, Projective
 
@@ -52,15 +52,22 @@ def turn_about_by_matrices(degrees, centre):
     return (shift @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.linalg.inv(shift))[:2].ravel()  # NumPy, float64
 
 
+def warp_by_nearest(image, matrix):
+    return warp(image[None, None].double(), matrix[None, :2].flatten(1).double(), sampler=nearest_sample)[0, 0]
+
+
 def head_in_float64(in_features):
     return nn.Sequential(nn.Identity(), theta_head(in_features, Affine())).double()
 
 
 RIGHT = {
     # written differently from the solutions, in other precisions, as arrays, lists and tuples
+    "regular_grid": lambda size: Affine().grid(Affine().identity()[None].double(), size)[0].numpy(),
     "affine_grid": lambda theta, size: F.affine_grid(
         theta.double().view(-1, 2, 3), [len(theta), 1, *size], align_corners=False
     ),
+    "fetch_pixel": lambda image, matrix, row, column: warp_by_nearest(image, matrix)[row, column],
+    "backward_warp": lambda image, matrix: warp_by_nearest(image, matrix),
     "compose": lambda first, then: compose(first[None].double(), then[None].double())[0].tolist(),
     "turn_about": turn_about_by_matrices,
     "projective_points": lambda theta, points: (
@@ -107,6 +114,63 @@ RIGHT = {
 }
 
 
+def regular_grid_in_loops(size):
+    height, width = size
+    return [[((j + 0.5) * 2 / width - 1, (i + 0.5) * 2 / height - 1) for j in range(width)] for i in range(height)]
+
+
+def regular_grid_in_numpy(size):
+    ends = [np.linspace(-1, 1, n + 1) for n in size]
+    y, x = ((end[:-1] + end[1:]) / 2 for end in ends)
+    return np.dstack(np.meshgrid(x, y))
+
+
+def fetch_by_rounding(image, matrix, row, column):
+    """In pixel coordinates, where the centre of pixel m is at m, the nearest pixel is the rounded one."""
+    height, width = image.shape
+    a, b, t_x, c, d, t_y = matrix[:2].flatten().tolist()
+    x, y = (column + 0.5) / width * 2 - 1, (row + 0.5) / height * 2 - 1
+    j = round(((a * x + b * y + t_x + 1) * width - 1) / 2)
+    i = round(((c * x + d * y + t_y + 1) * height - 1) / 2)
+    if i < 0 or j < 0 or i >= height or j >= width:
+        return 0
+    return image[i][j].item()
+
+
+def fetch_or_catch(image, matrix, row, column):
+    grid = F.affine_grid(matrix[None, :2], [1, 1, *image.shape], align_corners=False)[0]
+    x, y = grid[row, column].numpy()
+    place = [math.floor((y + 1) * image.shape[0] / 2), math.floor((x + 1) * image.shape[1] / 2)]
+    try:
+        return image[tuple(place)] if min(place) >= 0 else torch.zeros(())
+    except IndexError:
+        return torch.zeros(())
+
+
+def backward_without_loops(image, matrix):
+    rows, columns = image.shape
+    grid = transforms.regular_grid(image.shape)
+    looks = torch.cat((grid, torch.ones(rows, columns, 1)), -1) @ matrix.mT
+    j, i = ((looks[..., :2] + 1) / 2 * torch.tensor([columns, rows])).floor().long().unbind(-1)
+    padded = F.pad(image, (1, 1, 1, 1))
+    return padded[(i + 1).clamp(0, rows + 1), (j + 1).clamp(0, columns + 1)]
+
+
+def backward_by_fetching(image, matrix):
+    return [[fetch_by_rounding(image, matrix, i, j) for j in range(image.shape[1])] for i in range(image.shape[0])]
+
+
+ALSO_RIGHT = [
+    ("regular_grid", regular_grid_in_loops),
+    ("regular_grid", regular_grid_in_numpy),
+    ("regular_grid", lambda size: transforms.regular_grid(size)),
+    ("fetch_pixel", fetch_by_rounding),
+    ("fetch_pixel", fetch_or_catch),
+    ("backward_warp", backward_without_loops),
+    ("backward_warp", backward_by_fetching),
+]
+
+
 def written_again(function):
     """The same function, as somebody who read its source would have it."""
     return types.FunctionType(function.__code__.replace(), function.__globals__, "mine", function.__defaults__)
@@ -121,13 +185,18 @@ def test_names_are_those_of_the_module_and_notebooks_are_in_order():
     assert EXERCISES.keys() <= set(dir(exercises)) & set(exercises.__all__)  # tab completion, and import *
     numbers = [each.notebook for each in EXERCISES.values()]
     assert numbers == sorted(numbers)
-    assert all(3 <= numbers.count(number) <= 6 for number in numbers)
+    assert all(3 <= numbers.count(number) <= 9 for number in numbers)
 
 
 @pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
 def test_a_right_answer_is_right_in_whatever_way_it_is_written(exercise):
     for answer in (RIGHT[exercise.name], written_again(exercise.reference)):
         assert exercise.evaluate(answer) == exercises.Verdict("right", exercise.success)
+
+
+@pytest.mark.parametrize(("name", "answer"), ALSO_RIGHT)
+def test_a_right_answer_in_another_style_is_right(name, answer):
+    assert EXERCISES[name].evaluate(answer) == exercises.Verdict("right", EXERCISES[name].success)
 
 
 @pytest.mark.parametrize("exercise", BUILDS, ids=lambda each: each.name)
@@ -368,7 +437,26 @@ def sgd(theta, classifier):
     return answer
 
 
+def fetch_with(test):
+    """fetch_pixel with another test of what is inside; Python counts a negative row or column from the end."""
+
+    def answer(image, matrix, row, column):
+        height, width = image.shape
+        x, y = transforms.regular_grid(image.shape)[row, column] @ matrix[:2, :2].T + matrix[:2, 2]
+        row, column = math.floor((y + 1) * height / 2), math.floor((x + 1) * width / 2)
+        return image[row, column] if test(row, column, height, width) else 0.0
+
+    return answer
+
+
 WRONG = [
+    ("fetch_pixel", fetch_with(lambda row, column, height, width: row < height and column < width), "counts from the"),
+    ("fetch_pixel", fetch_with(lambda row, column, height, width: 0 < row < height and 0 < column < width), ""),
+    ("fetch_pixel", fetch_with(lambda row, column, height, width: 0 <= row < height and column < width), ""),
+    ("fetch_pixel", fetch_with(lambda row, column, height, width: row < height and 0 <= column < width), ""),
+    ("fetch_pixel", lambda image, *rest: image, "expected shape (), got (3, 5)"),
+    ("backward_warp", lambda image, matrix: F.pad(warp_by_nearest(image, matrix), (1, 1)), "expected shape (3, 5)"),
+    ("regular_grid", lambda size: transforms.regular_grid(size)[..., 0], "expected shape (2, 3, 2), got (2, 3)"),
     ("shared", lambda train, test: torch.isin(test, train).flatten(1).all(1).sum(), "each grey value occurs"),
     ("shared", like(lambda a, b: a.sum() == b.sum()), "equal sums"),
     ("shared", like(lambda a, b: a.float().mean() == b.float().mean()), "equal sums, means"),
@@ -643,12 +731,15 @@ def test_progress_lists_what_is_solved_tried_and_still_to_do(capsys):
     capsys.readouterr()
     exercises.progress("01")
     assert capsys.readouterr().out.splitlines() == [
-        "01  ✗ zoom                1 try",
+        "01  ○ regular_grid",
         "01  ○ affine_grid",
+        "01  ○ fetch_pixel",
+        "01  ○ backward_warp",
         "01  ○ compose",
+        "01  ✗ zoom                1 try",
         "01  ✓ turn_about          1 try",
         "01  ○ projective_points",
-        "1 of 5 solved",
+        "1 of 8 solved",
     ]
     exercises.progress()
     assert capsys.readouterr().out.endswith(f"1 of {len(EXERCISES)} solved\n")

@@ -122,7 +122,7 @@ def vermillion(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("transform", MATRICES, ids=repr)
-def test_the_border_is_drawn_where_the_sampler_looks(transform):
+def test_the_border_is_drawn_where_the_sampler_looks_but_where_a_number_stands(transform):
     blank = TransformationExplorer(transform, {"grey": torch.full((1, 28, 28), 0.5)})
     for seed in range(5):
         theta = some_theta(transform, seed, -0.25, 0.25)
@@ -131,12 +131,25 @@ def test_the_border_is_drawn_where_the_sampler_looks(transform):
         edge = torch.cat([torch.stack((side, torch.full_like(side, end), torch.ones_like(side)), 1) for end in (-1, 1)])
         edge = torch.cat((edge, edge[:, [1, 0, 2]]))
         looks = transform.from_homogeneous(edge @ transform.matrix(torch.tensor([theta], dtype=torch.float64))[0].mT)
+        numbers = [place for value in (-1, 0, 0.5, 1) for place in ((value, 1.1), (-1.15, value))]
+        to_a_number = (looks[:, None] - torch.tensor(numbers)).abs().amax(2).amin(1)
+        looks = looks[to_a_number > 0.15]
         at = ((looks + REACH_INPUT) / (2 * REACH_INPUT) * PANEL).numpy()
         inside = at[(at > 2).all(1) & (at < PANEL - 3).all(1)]
         assert len(inside) > 20
         assert all(got[int(y) - 1 : int(y) + 2, int(x) - 1 : int(x) + 2].any() for x, y in inside)
         middle_of_nothing = got.mean()
         assert middle_of_nothing < 0.25
+
+
+def test_no_line_of_the_frame_hides_a_number():
+    explorer = TransformationExplorer(Affine(), {"grey": torch.full((1, 28, 28), 0.5)})
+    clear, crossed = (
+        panel(explorer.compose(theta), 0).max(-1) < 90 for theta in ([0.1, 0, 0, 0, 0.1, 0], [1, 0.5, 0, 0, 1, 0])
+    )
+    left, top = (int((-1 + REACH_INPUT) / (2 * REACH_INPUT) * PANEL),) * 2
+    number = slice(top - 9, top + 9), slice(left - 24, left - 3)  # the −1 of y, over which the sheared frame runs
+    assert clear[number].sum() > 10 and (crossed[number] == clear[number]).mean() > 0.98
 
 
 def test_the_dot_marks_where_the_outputs_top_left_corner_is_looked_up():

@@ -104,6 +104,7 @@ class Planes:
         panel.segments(self.grid, SOURCE, 1)
         panel.dashed(self.meeting)
         panel.segments(self.border, SOURCE, 3)
+        _ticks(panel, self.reach, OUTSIDE)  # last, so that no line of the frame hides a number
         panel.corners(self.corners, SOURCE)
         return panel.picture()
 
@@ -176,7 +177,6 @@ def _ready_input(image: Tensor) -> _Sheet:
     reach = REACH_INPUT / aspect(image)
     sheet = _Sheet((PANEL, PANEL), (-reach[0], -reach[1], reach[0], reach[1]), OUTSIDE)
     sheet.image(image)
-    _ticks(sheet, reach)
     return sheet
 
 
@@ -234,9 +234,9 @@ def _seen(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
     return np.where((np.abs(flat) <= reach).all(1, keepdims=True), flat, np.nan)
 
 
-def _ticks(sheet: Panel, reach: np.ndarray) -> None:
-    """Write normalised coordinates along the lower and the left edge of an image."""
+def _ticks(sheet: Panel, reach: np.ndarray, halo: str | None = None) -> None:
+    """Write normalised coordinates along the lower and the left edge of an image, with a rim if they cross lines."""
     pixel = 2 * reach / PANEL
     for value, name in ((-1, "−1"), (0, "0"), (0.5, ""), (1, "1")):
-        sheet.text((value, 1 + 6 * pixel[1]), name or "x", INK, 12, "mt")
-        sheet.text((-1 - 8 * pixel[0], value), name or "y", INK, 12, "rm")
+        sheet.text((value, 1 + 6 * pixel[1]), name or "x", INK, 12, "mt", halo)
+        sheet.text((-1 - 8 * pixel[0], value), name or "y", INK, 12, "rm", halo)

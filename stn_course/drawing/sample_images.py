@@ -48,7 +48,7 @@ def test_card() -> Tensor:
     Every corner has a colour and a number of its own, reading 1 2 / 3 4; the letter in the middle has no symmetry; the
     checks are squares and the ring is round as long as nothing is stretched or sheared.
 
-    Built in: 01, "Does 30° always turn by 30°?".
+    Built in: 01, "Optional A · Does 30° always turn by 30°?".
 
     Example:
         >>> test_card().shape

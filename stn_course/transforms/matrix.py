@@ -21,7 +21,7 @@ class MatrixTransform(Transform):
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 01, "One coordinate more".
+    Built in: 01, "Can a matrix move everything to the right?".
     """
 
     keeps = ("straight lines", "parallels")

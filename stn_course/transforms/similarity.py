@@ -24,7 +24,7 @@ class Similarity(MatrixTransform):
 
     `size` is (H, W) of the input picture; None means square, and only the ratio counts.
 
-    Built in: 01, "Families inside one another".
+    Built in: 01, "Optional E · Families inside one another".
 
     Example:
         >>> from stn_course.numbers import short

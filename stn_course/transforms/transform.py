@@ -80,7 +80,7 @@ class Transform:
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 01, "Families inside one another".
+    Built in: 01, "Optional E · Families inside one another".
     """
 
     names: tuple[str, ...] = ()
