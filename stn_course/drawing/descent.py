@@ -125,7 +125,9 @@ class DescentScene(Scene):
             image[None], torch.from_numpy(theta)[None].float(), self.transform, self.template.shape[1:], sampler=sampler
         )[0]
         losses = descent.losses(step)
-        blur = f"blur {settings['blur']:g} px" if settings["blur"] else "no blur"
+        blur = (
+            f"blur {descent.blur(step):.1f} px" if descent.blur(step) else "no blur"
+        )  # at this step, not at the first
         return beside(
             [
                 input_panel(image, theta, descent.theta(0), descent.gradient(step), self.transform),
