@@ -54,7 +54,7 @@ def to_normalised(pixels: Tensor, size: Size, align_corners: bool = False) -> Po
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 02, "The gradient".
+    Built in: 02, "What lies between the pixels?".
 
     Example:
         >>> to_normalised(torch.tensor([-0.5, 0.0]), (1, 4))  # the left edge, the centre of the only row

@@ -73,6 +73,10 @@ RIGHT = {
     "projective_points": lambda theta, points: (
         lambda moved: torch.stack((moved[..., 0] / moved[..., 2], moved[..., 1] / moved[..., 2]), -1)
     )(torch.cat((points, torch.ones(len(points), 1)), 1) @ Projective().matrix(theta[None])[0].T),
+    "nearest_at": lambda image, x, y: nearest_sample(
+        image.double()[None, None],
+        torch.tensor([[[[(2 * x + 1) / image.shape[1] - 1, (2 * y + 1) / image.shape[0] - 1]]]], dtype=torch.float64),
+    ).item(),
     "bilinear_at": lambda image, x, y: sum(
         float(image[i, j]) * max(0.0, 1 - abs(x - j)) * max(0.0, 1 - abs(y - i))
         for i in range(image.shape[0])
@@ -80,7 +84,13 @@ RIGHT = {
     ),
     "bilinear_image": lambda images, grid: F.grid_sample(images.double(), grid.double(), align_corners=False).numpy(),
     "gradient_at": gradient_by_autograd,
+    "theta_gradient": lambda slopes, targets: np.concatenate(
+        [(slopes[:, i, None] * F.pad(targets, (0, 1), value=1.0)).double().sum(0).numpy() for i in (0, 1)]
+    ),
     "aligned": lambda images, theta: warp(images.double(), theta.double()),
+    "border_at": lambda image, x, y: exercises.bilinear_at.reference(
+        F.pad(image[None, None].double(), (9, 9, 9, 9), mode="replicate")[0, 0], x + 9, y + 9
+    ),
     "localisation_head": head_in_float64,
     "transform_input": lambda images, localisation: SpatialTransformer(localisation)(images),
     "undo_normalise": lambda images, mean, std: Normalise(mean, std).undo(images.double()),
@@ -470,6 +480,10 @@ WRONG = [
     ("shared", like(lambda a, b: torch.allclose(a.float(), b.float(), atol=1)), ""),
     ("shared", like(lambda a, b: (a != b).sum() <= 1), ""),
     ("shared", lambda train, test: len(test), "how many test images there are"),
+    ("nearest_at", lambda image, x, y: image[math.floor(y), math.floor(x)] if 0 <= x < 5 and 0 <= y < 3 else 0, ""),
+    ("theta_gradient", lambda slopes, targets: slopes.T @ targets, "expected six numbers"),
+    ("theta_gradient", lambda slopes, targets: 0.3, "expected six numbers, of shape (2, 3) or (6,), got 0.3"),
+    ("border_at", lambda image, x, y: image[min(max(round(y), 0), 2), min(max(round(x), 0), 4)], "the nearest pixel"),
     ("bilinear_at", lambda *a: in_rows(*a, rows=False, columns=True), "test row >= 0"),
     ("bilinear_at", lambda *a: in_rows(*a, rows=True, columns=False), "test column >= 0"),
     ("bilinear_at", lambda *a: in_rows(*a, rows=False, columns=False), "neither is negative"),

@@ -14,7 +14,7 @@ from strategies import few, seeds, uniform
 
 from stn_course.algebra import from_parts
 from stn_course.drawing.descent import FIRST, PRESETS, STEPS
-from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, outline_of
+from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, loss_panel, outline_of
 from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory, blurred
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
@@ -218,6 +218,17 @@ def test_the_input_panel_shows_the_image_under_the_frame(shared):
     grey = (shown == shown[..., :1]).all(-1)
     assert grey.mean() > 0.9
     assert np.array_equal(shown[..., 0][grey], expected[grey])
+
+
+def test_under_the_loss_stands_the_blur_of_the_step_that_is_shown(shared, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        "stn_course.drawing.descent.loss_panel",
+        lambda losses, blank, last, words: said.append(words) or loss_panel(losses, blank, last, words),
+    )
+    for step in (0, 30, SHARP_AFTER, STEPS):
+        shared.compose(step, blur=11.0)
+    assert said == [f"rate 0.1 · bilinear · {blur}" for blur in ("blur 11.0 px", "blur 5.5 px", "no blur", "no blur")]
 
 
 def test_corners_are_pushed_where_the_next_step_takes_them(shared):

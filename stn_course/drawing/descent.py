@@ -119,13 +119,14 @@ class DescentScene(Scene):
         settings = FIRST | settings
         descent = self.trajectory(**settings)
         theta = descent.theta(step)
-        image = self._seen(descent.blur(step))
+        sigma = descent.blur(step)  # of this step, not of the first
+        image = self._seen(sigma)
         sampler = {"bilinear": grid_sample, "nearest": nearest_sample}[settings["sampler"]]
         output = warp(
             image[None], torch.from_numpy(theta)[None].float(), self.transform, self.template.shape[1:], sampler=sampler
         )[0]
         losses = descent.losses(step)
-        blur = f"blur {settings['blur']:g} px" if settings["blur"] else "no blur"
+        blur = f"blur {sigma:.1f} px" if sigma else "no blur"
         return beside(
             [
                 input_panel(image, theta, descent.theta(0), descent.gradient(step), self.transform),
