@@ -94,7 +94,7 @@ class ThetaHead(nn.Linear):
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 03, "The identity start, and why zero weights still learn".
+    Built in: 03, "Step 1: the localisation network, U → θ".
     """
 
     def __init__(self, in_features: int, transform: Transform):
@@ -115,7 +115,7 @@ def theta_head(in_features: int, transform: Transform) -> nn.Linear:
     Its weights are zero and its bias is the identity, so a new transformer passes its input through unchanged. It
     learns all the same: the gradient of a weight is its *input* times the gradient of θ, and neither is zero.
 
-    Built in: 03, "The identity start, and why zero weights still learn".
+    Built in: 03, "Step 1: the localisation network, U → θ".
 
     Example:
         >>> theta_head(20, Affine())(torch.randn(1, 20))

@@ -7,6 +7,7 @@ Source: the loop is the usual one; cross entropy is the log-softmax and negative
 
 import contextlib
 import copy
+import functools
 import math
 import sys
 import time
@@ -28,6 +29,7 @@ COLUMNS = ("epoch", "loss", "seconds")  # in every row, beside the score
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → one number; see `fit`
 Score = Callable[[Tensor, Tensor], Tensor]  # (outputs, labels) → (B,)
+Watch = Callable[[nn.Module, float, int, Tensor], None]  # (model, epochs done, epochs, loss) → nothing; see `fit`
 
 
 @dataclass
@@ -93,6 +95,7 @@ def fit(
     score: Score = accuracy,
     history: History | None = None,
     after_epoch: Callable[[dict], dict | None] | None = None,
+    watch: Watch | None = None,
     progress: bool = True,
 ) -> History:
     """Train a model: a classifier on cross entropy, unless `loss` and `score` say otherwise.
@@ -120,6 +123,8 @@ def fit(
             column of its mean: "accuracy", and "validation_accuracy".
         history: to go on from.
         after_epoch: takes each finished row; `fit` adds what it returns to the row.
+        watch: called after every step with the model, how many epochs are done (2.5 is half of the third), how many
+            there shall be, and the step's mean loss, a tensor on the model's device. `widgets.LiveTraining` is one.
         progress: whether to show a bar, and a line for each epoch.
 
     Raises:
@@ -142,7 +147,8 @@ def fit(
             good = copy.deepcopy(model.state_dict())
             try:
                 with _bar(train, f"epoch {epoch}/{epochs}", progress) as bar:
-                    row = {"epoch": epoch} | _train_one_epoch(bar, step, score)
+                    seen = None if watch is None else functools.partial(_watched, watch, model, bar, epoch, epochs)
+                    row = {"epoch": epoch} | _train_one_epoch(bar, step, score, seen)
                     row |= _validation_columns(model, validation, loss, score)
                     row |= (after_epoch(row) if after_epoch else None) or {}
             except KeyboardInterrupt:
@@ -227,13 +233,21 @@ class _Step:
         return mean, torch.cat(outputs).float()
 
 
-def _train_one_epoch(batches: tqdm, step: _Step, score: Score) -> dict:
+def _watched(watch: Watch, model: nn.Module, bar: tqdm, epoch: int, epochs: int, index: int, loss: Tensor) -> None:
+    watch(model, epoch - 1 + (index / bar.total if bar.total else 1), epochs, loss)
+
+
+def _train_one_epoch(
+    batches: tqdm, step: _Step, score: Score, watch: Callable[[int, Tensor], None] | None = None
+) -> dict:
     step.model.train()
     start, losses, total, seen = time.perf_counter(), [], 0, 0
     for index, batch in enumerate(batches, start=1):
         images, labels = _check_batch(batch, step.loss)
         loss, outputs = step(images, labels)
         # count; without a look at the numbers, which would make a GPU wait
+        if watch is not None:
+            watch(index, loss)
         losses.append(loss * len(labels))
         total, seen = total + _scores(score, outputs, labels).sum(), seen + len(labels)
         if index % LOOK_EVERY == 0:

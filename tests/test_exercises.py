@@ -1,5 +1,6 @@
 """Every check accepts right answers, however they are written, and names the mistake in the usual wrong ones."""
 
+import copy
 import decimal
 import fractions
 import functools
@@ -60,6 +61,43 @@ def head_in_float64(in_features):
     return nn.Sequential(nn.Identity(), theta_head(in_features, Affine())).double()
 
 
+def before_in_a_class(cnn, localisation):
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cnn, self.transformer = cnn.double(), SpatialTransformer(localisation.double())
+
+        def forward(self, images):
+            return self.cnn(self.transformer(images))
+
+    return Both()
+
+
+def pull_by_nudging(images, theta, classifier, labels):
+    """No calculus at all: the loss a little to each side, in float64."""
+    classifier = copy.deepcopy(classifier).double()
+
+    def loss(at):
+        return torch.nn.functional.cross_entropy(classifier(warp(images.double(), at)), labels)
+
+    theta, pull = theta.double(), torch.zeros_like(theta).double()
+    for row in range(len(theta)):
+        for column in range(6):
+            step = torch.zeros_like(theta)
+            step[row, column] = 1e-6
+            pull[row, column] = (loss(theta + step) - loss(theta - step)) / 2e-6
+    return pull
+
+
+def pull_by_backward(images, theta, classifier, labels):
+    theta = theta.clone().requires_grad_(True)
+    chances = classifier(
+        F.grid_sample(images, Affine().grid(theta, images.shape[2:]), align_corners=False)
+    ).log_softmax(1)
+    (-chances[torch.arange(len(labels)), labels]).mean().backward()
+    return theta.grad
+
+
 RIGHT = {
     # written differently from the solutions, in other precisions, as arrays, lists and tuples
     "regular_grid": lambda size: Affine().grid(Affine().identity()[None].double(), size)[0].numpy(),
@@ -93,6 +131,7 @@ RIGHT = {
     ),
     "localisation_head": head_in_float64,
     "transform_input": lambda images, localisation: SpatialTransformer(localisation)(images),
+    "pull_on_theta": pull_by_nudging,
     "undo_normalise": lambda images, mean, std: Normalise(mean, std).undo(images.double()),
     "black_outside": lambda images, theta, mean, std: (
         warp((images - mean).double() / std + mean / std, theta.double()) - mean / std
@@ -120,7 +159,11 @@ RIGHT = {
         images.double(), Affine().grid(theta.double(), (32, 32)), align_corners=False
     ),
     "mistakes_saved": lambda accuracy, baseline: np.float32((accuracy - baseline) / (1 - baseline)),
-    "classify": lambda images, transformer, classifier: nn.Sequential()(classifier(transformer(images))),
+    "put_before": before_in_a_class,
+    "mirrored": lambda images, theta: warp(images.double(), theta.double()).tolist(),
+    "sharp_crop": lambda images, localisation, size: F.grid_sample(
+        images, Affine().grid(localisation(F.adaptive_avg_pool2d(images, (3, 4))), size), align_corners=False
+    ).double(),
 }
 
 
@@ -178,6 +221,7 @@ ALSO_RIGHT = [
     ("fetch_pixel", fetch_or_catch),
     ("backward_warp", backward_without_loops),
     ("backward_warp", backward_by_fetching),
+    ("pull_on_theta", pull_by_backward),
 ]
 
 
@@ -323,8 +367,12 @@ def test_what_is_no_number_at_all_is_named():
         ("localisation_head", lambda in_features: torch.zeros(6), "expected a layer (B, in_features) → (B, 6)"),
         ("localisation_head", lambda in_features: nn.Identity(), "got Identity()"),
         ("transform_input", lambda images, localisation: "moved", "expected the transformed images"),
+        ("pull_on_theta", lambda images, theta, *rest: theta, "expected -0.0"),
         ("steady", lambda model: 0.01, "expected an optimiser over the model's parameters"),
-        ("classify", lambda images, transformer, classifier: 3, "expected the classifier's answer, a tensor, got 3"),
+        ("put_before", lambda cnn, localisation: lambda images: cnn(warp(images, localisation(images))), "a module"),
+        ("put_before", lambda cnn, localisation: nn.Sequential(localisation, cnn), "a module, images (B, C, H, W)"),
+        ("mirrored", lambda images, theta: "moved", "got 'moved'"),
+        ("sharp_crop", lambda images, localisation, size: 3, "expected the crops, a tensor (B, C, *size), got 3"),
         ("channel_statistics", lambda images: 0.5, "expected mean and standard deviation, three numbers each"),
     ],
 )
@@ -666,6 +714,7 @@ def test_a_solution_can_be_read(exercise, capsys):
         return
     # as the notebooks have them
     names = {"math": math, "torch": torch, "F": F, "nn": nn, "Affine": Affine, "warp": warp}
+    names |= {"SpatialTransformer": SpatialTransformer}
     exec(said, names)
     assert exercise.evaluate(names[exercise.name]).status == "right"
 

@@ -38,6 +38,7 @@ from stn_course.experiments import EXPERIMENTS, load_weights, run
 from stn_course.models import CNN, STCNN
 from stn_course.tasks import TEST_SEED, Profile, Recipe, distorted
 from stn_course.training import Evaluation, evaluate
+from stn_course.widgets import LiveTraining
 
 KEYS = {  # of a record, beside those of its recipe
     "what": {"experiment", "recipe", "profile", "epochs", "seed", "validate"},
@@ -345,6 +346,23 @@ def test_a_seed_decides_everything(make_tiny, undisturbed, tmp_path):
     again = tiny_run(make_tiny(), output=tmp_path / "again")
     assert_same_weights(again.folder, undisturbed.folder)
     assert without_time(again.record) == without_time(undisturbed.record)
+
+
+def test_a_run_that_is_watched_is_the_same_run(make_tiny, tmp_path):
+    name = make_tiny()
+    told, live = [], LiveTraining(torch.rand(3, 1, 42, 42))
+
+    def watch(*what):
+        told.append(what[1:3])
+        live(*what)
+
+    tiny_run(name, output=tmp_path / "watched", watch=watch)
+    tiny_run(name, output=tmp_path / "alone")
+    assert_same_weights(tmp_path / "watched", tmp_path / "alone")
+    assert told == [(pytest.approx(step / 3), 4) for step in range(1, 13)]
+    assert "a training of 4 epochs, after 4.0" in live.figure().alt
+    tiny_run(name, output=tmp_path / "watched", watch=watch)  # it is finished
+    assert len(told) == 12
 
 
 def test_the_schedule_of_a_run_ends_with_its_last_step(undisturbed):

@@ -13,13 +13,14 @@ from PIL import Image
 from strategies import few, seeds, uniform
 
 from stn_course.algebra import from_parts
-from stn_course.drawing.descent import FIRST, PRESETS, STEPS
+from stn_course.drawing.aims import Recognition, blurred
+from stn_course.drawing.descent import FIRST, PRESETS, STEPS, RecognitionScene
 from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, loss_panel, outline_of
-from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory, blurred
+from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import FAMILIES, Affine, Attention, Projective
-from stn_course.widgets import ThetaDescent
+from stn_course.widgets import ClassifierDescent, ThetaDescent
 from stn_course.widgets.descent import RATES, YOUR_OWN
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -197,6 +198,99 @@ def test_too_far_away_no_gradient_reaches_and_blurred_one_does(shared):
 TOO_FAR = "too far away: no gradient reaches"
 
 
+# --- a classifier in the template's place
+
+
+def reader(height=6, width=8, classes=4):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3), torch.nn.GELU(), torch.nn.Flatten(), torch.nn.Dropout(0.5),
+        torch.nn.Linear(3 * (height - 2) * (width - 2), classes),
+    )  # fmt: skip
+
+
+@few
+@given(st.sampled_from(FAMILIES), seeds)
+def test_several_images_that_share_theta_have_the_gradient_of_their_mean_cross_entropy(transform, seed):
+    images, labels, classifier = uniform(seed, 3, 9, 7), torch.tensor([2, 0, 3]), reader()
+    theta = transform.identity().double() + uniform(seed + 2, transform.n_params, low=-0.3, high=0.3)
+    ours = Trajectory(images, Recognition(classifier, labels, (6, 8)), theta, transform, rate=0.1)
+    theta = theta.requires_grad_()
+    outputs = warp(images[:, None], theta.expand(3, -1), transform, (6, 8))
+    loss = torch.nn.functional.cross_entropy(classifier.eval()(outputs.float()), labels)
+    loss.backward()
+    assert math.isclose(ours.loss(0), loss.item(), rel_tol=1e-4)
+    np.testing.assert_allclose(ours.gradient(0), theta.grad, rtol=2e-3, atol=1e-5)
+
+
+def test_a_classifier_is_copied_and_left_as_it_is():
+    classifier = reader().train()
+    scene = RecognitionScene(uniform(0, 4, 1, 6, 8), classifier, torch.tensor([0, 1, 2, 3]))
+    before = scene.compose(2, digits=4).tobytes()
+    state = torch.random.get_rng_state()
+    with torch.no_grad():
+        for parameter in classifier.parameters():
+            parameter.zero_()
+    scene._trajectories.clear()
+    with torch.inference_mode():
+        assert scene.compose(2, digits=4).tobytes() == before
+    assert classifier.training and all(parameter.requires_grad for parameter in classifier.parameters())
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_loss_falls_and_the_picture_says_what_the_classifier_reads():
+    explorer = ClassifierDescent(uniform(1, 5, 1, 6, 8), reader(), torch.tensor([1, 1, 2, 1, 0]))
+    explorer.digits.value = 5
+    explorer.step.value = 40
+    descent = explorer.trajectory(digits=5)
+    assert descent.loss(40) < descent.loss(0)
+    assert picture(explorer).tobytes() == explorer.compose(**explorer.state()).tobytes()
+    shown = explorer.scene.aims[5].verdict(descent.outputs(40, explorer.scene.images.double().numpy()))
+    output = warp(explorer.scene.images[:1, None], torch.from_numpy(descent.theta(40))[None].float())
+    chances = reader().eval()(output).softmax(1)[0]
+    assert shown == f"says {chances.argmax()}, {chances.max():.0%}"
+
+
+def test_the_controls_of_a_classifiers_descent_are_its_settings():
+    explorer = ClassifierDescent(uniform(1, 5, 1, 6, 8), reader(), torch.tensor([1, 1, 2, 1, 0]))
+    assert list(explorer.controls) == ["preset", "play", "reset", *explorer.scene.start]
+    assert [*explorer.scene.presets] == ["one digit", "5 digits, one θ", "turned too far"]
+    for name, preset in explorer.scene.presets.items():
+        explorer.preset.value = name
+        assert settings_of(explorer) == preset
+    assert "blur" not in explorer.controls and "sampler" not in explorer.controls
+    assert [*RecognitionScene(uniform(1, 1, 1, 6, 8), reader(), torch.tensor([1])).aims] == [1]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (uniform(1, 2, 6, 8), torch.tensor([1, 2]), r"images \(N, 1, H, W\), got a tensor of shape \(2, 6, 8\)"),
+        (uniform(1, 2, 3, 6, 8), torch.tensor([1, 2]), r"images \(N, 1, H, W\)"),
+        (uniform(1, 0, 1, 6, 8), torch.tensor([]).long(), r"images \(N, 1, H, W\)"),
+        (uniform(1, 2, 1, 6, 8), torch.tensor([1]), "a label for each of 2 images"),
+        (uniform(1, 2, 1, 6, 8), torch.tensor([1.0, 2.0]), "labels as whole numbers"),
+        (uniform(1, 2, 1, 6, 8), torch.tensor([1, 4]), r"classes up to 4, got logits of shape \(2, 4\)"),
+        (torch.full((1, 1, 6, 8), math.nan), torch.tensor([1]), "finite values"),
+    ],
+    ids=["three axes", "colours", "none", "too few", "floats", "no such class", "nan"],
+)
+def test_what_a_classifier_cannot_read_is_refused(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        ClassifierDescent(images, reader(), labels)
+
+
+def test_settings_that_a_descent_lacks_are_refused(shared):
+    scene = RecognitionScene(uniform(1, 5, 1, 6, 8), reader(), torch.tensor([1, 1, 2, 1, 0]))
+    with pytest.raises(TypeError, match="expected settings out of rate, digits, rotation"):
+        scene.compose(blur=3.0)
+    with pytest.raises(ValueError, match="expected digits as one of 1, 5, got 3"):
+        scene.compose(digits=3)
+    with pytest.raises(TypeError, match="expected settings out of rate, blur"):
+        shared.compose(digits=5)
+
+
 # --- the picture
 
 
@@ -223,8 +317,7 @@ def test_the_input_panel_shows_the_image_under_the_frame(shared):
 def test_under_the_loss_stands_the_blur_of_the_step_that_is_shown(shared, monkeypatch):
     said = []
     monkeypatch.setattr(
-        "stn_course.drawing.descent.loss_panel",
-        lambda losses, blank, last, words: said.append(words) or loss_panel(losses, blank, last, words),
+        "stn_course.drawing.descent.loss_panel", lambda *given: said.append(given[3]) or loss_panel(*given)
     )
     for step in (0, 30, SHARP_AFTER, STEPS):
         shared.compose(step, blur=11.0)

@@ -20,7 +20,7 @@ OUTLINE = "#56B4E9"  # the blue of the target side, paler: it lies on black and 
 GRID = "#E3E3E3"
 PUSH = 0.7  # the longest arrow, in normalised coordinates
 HALF_WAY = 0.3  # how strong a push has half of that length
-DECADES = 3.5  # losses from 1 down to about 0.0003
+DECADES = 3.5  # losses from the highest down to about 0.0003 of it
 STEP_TICKS = 30
 
 
@@ -48,39 +48,45 @@ def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform)
     return (_corners(theta - little * gradient, transform) - _corners(theta, transform)) / little
 
 
-def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float) -> Image.Image:
-    """Draw the output (1, H', W') and over it the outline of the template, as `outline_of` gives it."""
+def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float, verdict: str = "") -> Image.Image:
+    """Draw the output (1, H', W'), and over it the outline of the template, as `outline_of` gives it, if there is one.
+
+    `verdict` says what a classifier makes of it.
+    """
     x, y = 1 / aspect(output)
     panel = Panel((SIDE, SIDE), (-x, -y, x, y))
     panel.image(output)
     panel.lines(outline, OUTLINE, 2)
     x, y = 1 - 3 / SIDE * x, 1 - 3 / SIDE * y  # the border is three pixels wide, and inside
     panel.line([(-1, -y), (x, -y), (x, y), (-x, y), (-x, -y)], TARGET, 3)
-    legend = (("template", OUTLINE), (f"step {step}", None), (f"loss {loss:.3g}", None))
-    return _column("output, in the template's outline", panel, legend)
+    first = (verdict, TARGET) if verdict else ("template", OUTLINE)
+    legend = (first, (f"step {step}", None), (f"loss {loss:.3g}", None))
+    title = "output, as the classifier gets it" if verdict else "output, in the template's outline"
+    return _column(title, panel, legend)
 
 
-def loss_panel(losses: np.ndarray, blank: float, last: int, settings: str) -> Image.Image:
-    """Draw the losses up to the step that is shown, on a logarithmic axis, and the loss of a blank output."""
-    panel = _axes(blank, last).copy()
-    curve = np.stack((np.arange(len(losses)), _height(losses)), axis=1)
+def loss_panel(losses: np.ndarray, blank: float, last: int, settings: str, most: float = 1.0) -> Image.Image:
+    """Draw the losses up to the step that is shown, on a logarithmic axis from `most` down, and a blank output's."""
+    panel = _axes(blank, last, most).copy()
+    curve = np.stack((np.arange(len(losses)), _height(losses, most)), axis=1)
     panel.line(curve, TARGET, 2.5)
     panel.dots(curve[-1:], TARGET, 5, outline="white")
     return _column("loss after each step", panel, ((settings, None),))
 
 
 @lru_cache(maxsize=8)
-def _axes(blank: float, last: int) -> Panel:
+def _axes(blank: float, last: int, most: float) -> Panel:
     panel = Panel((SIDE, SIDE), (-0.2 * last, -0.12, 1.06 * last, DECADES + 0.3))
     for decade in range(int(DECADES) + 1):
         panel.line([(0, decade), (last, decade)], GRID, 1)
-        panel.text((-0.03 * last, decade), f"{10.0**-decade:g}", INK, 13, "rm")
+        panel.text((-0.03 * last, decade), f"{most * 10.0**-decade:g}", INK, 13, "rm")
     for step in range(0, last + 1, STEP_TICKS):
         panel.line([(step, 0), (step, DECADES)], GRID, 1)
         panel.text((step, DECADES + 0.17), str(step), INK, 13, "mm")
     panel.line([(0, 0), (0, DECADES), (last, DECADES)], INK, 1)
-    panel.line([(0, _height(blank)), (last, _height(blank))], BASELINE, 1.5)
-    panel.text((last, _height(blank) - 0.12), "a blank output", QUIET, 13, "rm", halo="white")
+    height = float(_height(blank, most))
+    panel.line([(0, height), (last, height)], BASELINE, 1.5)
+    panel.text((last, height - 0.12), "a blank output", QUIET, 13, "rm", halo="white")
     return panel
 
 
@@ -118,8 +124,8 @@ def outline_of(template: Tensor) -> list[np.ndarray]:
     return outlines
 
 
-def _height(loss: np.ndarray | float) -> np.ndarray:
-    return -np.log10(np.clip(loss, 10.0**-DECADES, 1.0))
+def _height(loss: np.ndarray | float, most: float) -> np.ndarray:
+    return -np.log10(np.clip(np.divide(loss, most), 10.0**-DECADES, 1.0))
 
 
 def _corners(theta: np.ndarray, transform: Transform) -> np.ndarray:

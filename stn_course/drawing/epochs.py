@@ -68,6 +68,10 @@ class EpochScene(Scene):
         """The picture after an epoch: inputs with the border above, what the network saw below."""
         if not 0 <= epoch <= self.epochs:
             raise ValueError(f"expected epoch from 0 to {self.epochs}, got {epoch}")
+        return self.strip(epoch, "untrained" if epoch == 0 else f"after epoch {epoch}")
+
+    def strip(self, epoch: int, caption: str) -> Image.Image:
+        """Draw the picture after an epoch with other words under it."""
         rows = self._rows(epoch)
         height = sum(tiles[0].height + GAP for _, tiles, _ in rows) + LABEL
         picture = Image.new("RGB", (self.width, height), PAPER)
@@ -80,7 +84,7 @@ class EpochScene(Scene):
                 picture.paste(tile, (left, top + 2))
                 draw.rectangle((left - 1, top + 1, left + width, top + 2 + height), outline=colour)
             top += height + GAP
-        draw.text((4, top), "untrained" if epoch == 0 else f"after epoch {epoch}", fill=INK, font=font(14))
+        draw.text((4, top), caption, fill=INK, font=font(14))
         return picture
 
     def _rows(self, epoch: int) -> list[tuple[str, list[Image.Image], str]]:

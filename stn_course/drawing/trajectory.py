@@ -1,17 +1,18 @@
 """Gradient descent on one θ, with the gradient written out by hand, so that a step costs a fraction of a millisecond.
 
-    L(θ)  =  mean over the pixels of (V − template)²       V = the image, sampled at (x, y) = T_θ(x_t, y_t)
+    L(θ)  =  what the output V costs (`aims`)              V = the image, sampled at (x, y) = T_θ(x_t, y_t)
     θ     ←  θ − rate · ∂L/∂θ
 
-The gradient goes back the way the picture came: ∂L/∂V, then ∂V/∂(x, y) (equations 6 and 7 of the paper), then
-∂(x, y)/∂θ, which the family gives (`Transform.with_pull_back`). The second one sees four pixels and no further. A blur
-of both pictures widens its reach; it fades from step to step, so that the last steps see the pictures as they are.
+The gradient goes back the way the picture came: ∂L/∂V, which the aim gives, then ∂V/∂(x, y) (equations 6 and 7 of the
+paper), then ∂(x, y)/∂θ, which the family gives (`Transform.with_pull_back`). The second one sees four pixels and no
+further. A blur widens its reach; it fades from step to step, so that the last steps see the pictures as they are.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stn_course.drawing.aims import Aim, Likeness, blurred
 from stn_course.transforms import Transform, regular_grid
 
 SAMPLERS = ("bilinear", "nearest")
@@ -24,13 +25,12 @@ class Trajectory:
     """The θ after each step of a descent, computed on demand and remembered.
 
     Args:
-        image: (H, W), the input, with zeros around it.
-        template: (H', W'), the output that descent aims at.
+        images: (H, W), the input, with zeros around it; or (N, H, W), several that share one θ.
+        aim: what descent aims at; a template (H', W') stands for `Likeness` to it.
         theta: (n_params,), where the descent starts; target → source.
         sampler: "bilinear", or "nearest", whose gradient is zero.
-        blur: standard deviation, in pixels, of the Gaussian that blurs both pictures at step 0; it shrinks evenly to
-            nothing at step `SHARP_AFTER`. Blur flattens slopes, so the blurred loss counts more: by the factor that
-            makes the template's slopes count as much as before. One rate serves all.
+        blur: standard deviation, in pixels, of the Gaussian that blurs the images at step 0, and the aim with them;
+            it shrinks linearly to nothing at step `SHARP_AFTER`. One rate serves all.
 
     Example:
         >>> from stn_course.transforms import Affine
@@ -43,18 +43,19 @@ class Trajectory:
 
     def __init__(
         self,
-        image: Tensor,
-        template: Tensor,
+        images: Tensor,
+        aim: Tensor | Aim,
         theta: Tensor,
         transform: Transform,
         rate: float,
         sampler: str = "bilinear",
         blur: float = 0.0,
     ):
-        self._image, self._template = (pixels.detach().cpu().double().numpy() for pixels in (image, template))
+        self._images = images.detach().cpu().double().numpy().reshape(-1, *images.shape[-2:])  # (N, H, W)
+        self._aim = Likeness(aim) if isinstance(aim, Tensor) else aim
         theta = theta.detach().cpu().double()
         self._rate, self._sampler, self._blur = rate, sampler, blur
-        grid = regular_grid(template.shape, dtype=torch.float64).flatten(0, 1)  # (N, 2), N = H'·W'
+        grid = regular_grid(self._aim.size, dtype=torch.float64).flatten(0, 1)  # (P, 2), P = H'·W'
         self._looks = transform.with_pull_back(grid.numpy())
         if not _in_reach(theta.numpy()):
             raise ValueError(f"expected a start with finite numbers up to {LARGEST:g}, got {theta.tolist()}")
@@ -70,7 +71,7 @@ class Trajectory:
         return self._thetas[self._until(step)]
 
     def loss(self, step: int) -> float:
-        """Return the mean squared difference after a step, without the blur."""
+        """Return the loss after a step, without the blur."""
         return self._losses[self._until(step)]
 
     def losses(self, step: int) -> np.ndarray:
@@ -78,7 +79,7 @@ class Trajectory:
         return np.array(self._losses[: self._until(step) + 1])
 
     def gradient(self, step: int) -> np.ndarray:
-        """Return ∂L/∂θ after a step, (n_params,), for the blurred pictures: what the next step follows."""
+        """Return ∂L/∂θ after a step, (n_params,), for the blurred images: what the next step follows."""
         return self._gradients[self._until(step)]
 
     def blur(self, step: int) -> float:
@@ -107,57 +108,49 @@ class Trajectory:
         else:
             self.ended = step
 
+    def outputs(self, step: int, images: np.ndarray) -> np.ndarray:
+        """Return what the sampler gives of images (N, H, W) after a step: (N, H'·W'), row by row."""
+        return self._look(self.theta(step), images)[0]
+
     def loss_and_gradient(self, theta: np.ndarray, sigma: float = 0.0) -> tuple[float, np.ndarray]:
-        """Compute L and ∂L/∂θ at any θ, (n_params,), with both pictures blurred."""
-        image, template, weight = self._image, self._template, 1.0
+        """Compute L and ∂L/∂θ at any θ, (n_params,), with images and aim blurred."""
+        images, aim, weight = self._images, self._aim, 1.0
         if sigma:
-            image, template = blurred(image, sigma), blurred(template, sigma)
-            weight = _steepness(self._template) / max(_steepness(template), 1e-12)
-        xy, pull_back = self._looks(theta)  # (N, 2)
-        size = np.array([image.shape[::-1]]).T  # ((W,), (H,))
+            images = blurred(images, sigma)
+            aim, weight = aim.blurred(sigma)
+        outputs, to_x, to_y, pull_back = self._look(theta, images)
+        loss, to_output = aim.cost(outputs)
+        if self._sampler == "nearest":
+            return weight * loss, np.zeros_like(theta)
+        height, width = images.shape[1:]
+        to_xy = [np.einsum("np,np->p", to_output, slopes) for slopes in (to_x * width / 2, to_y * height / 2)]
+        return weight * loss, pull_back(weight * np.stack(to_xy, axis=1))
+
+    def _look(self, theta: np.ndarray, images: np.ndarray) -> tuple:
+        """Return V, ∂V/∂x and ∂V/∂y in pixels, (N, P) each, and what leads from ∂L/∂(x, y) to ∂L/∂θ."""
+        xy, pull_back = self._looks(theta)  # (P, 2)
+        size = np.array([images.shape[:0:-1]]).T  # ((W,), (H,))
         pixels = ((xy.T + 1) * size - 1) / 2 + ASIDE
         if self._sampler == "nearest":
             pixels = np.floor(pixels + 0.5)
-        values, *slopes = _sample(image, *pixels)
-        error = values - template.ravel()
-        loss = weight * float(error @ error) / error.size
-        if self._sampler == "nearest":
-            return loss, np.zeros_like(theta)
-        to_xy = weight / error.size * error * slopes * size  # ∂L/∂(x, y): 2 · error / N · slope · size / 2
-        return loss, pull_back(to_xy.T)
+        return *_sample(images, *pixels), pull_back
 
 
 def _in_reach(theta: np.ndarray) -> bool:
     return bool((np.abs(theta) <= LARGEST).all())  # False for NaN
 
 
-def blurred(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur an image (H, W) by a Gaussian of `sigma` pixels, with zeros around it."""
-    height, width = pixels.shape
-    return _gaussian(height, sigma) @ pixels @ _gaussian(width, sigma)
-
-
-def _gaussian(n: int, sigma: float) -> np.ndarray:
-    """Make the matrix that blurs a column of n pixels."""
-    row = np.exp(-0.5 * (np.arange(-n, n + 1) / sigma) ** 2)
-    return (row / row.sum())[n + np.subtract.outer(np.arange(n), np.arange(n))]
-
-
-def _steepness(pixels: np.ndarray) -> float:
-    return float((np.diff(pixels, axis=0) ** 2).sum() + (np.diff(pixels, axis=1) ** 2).sum())
-
-
-def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return V, ∂V/∂x and ∂V/∂y at points in pixels, (N,) each: the bilinear kernel, zeros outside."""
-    height, width = image.shape
-    padded = np.zeros((height + 4, width + 4))  # two rings, so that every neighbour of every point has its place
-    padded[2:-2, 2:-2] = image
+def _sample(images: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return V, ∂V/∂x and ∂V/∂y of images (N, H, W) at points in pixels (P,): the bilinear kernel, zeros outside."""
+    n, height, width = images.shape
+    padded = np.zeros((n, height + 4, width + 4))  # two rings, so that every neighbour of every point has its place
+    padded[:, 2:-2, 2:-2] = images
     x, y = np.clip(x, -1.5, width + 0.5), np.clip(y, -1.5, height + 0.5)
     left, top = np.floor(x), np.floor(y)
     to_right, to_bottom = x - left, y - top
     corner = ((top + 2) * (width + 4) + left + 2).astype(np.intp)
-    flat = padded.ravel()
-    upper, lower = flat[corner], flat[corner + width + 4]
-    upper_slope, lower_slope = flat[corner + 1] - upper, flat[corner + width + 5] - lower
+    flat = padded.reshape(n, -1)
+    upper, lower = flat[:, corner], flat[:, corner + width + 4]
+    upper_slope, lower_slope = flat[:, corner + 1] - upper, flat[:, corner + width + 5] - lower
     upper, lower = upper + to_right * upper_slope, lower + to_right * lower_slope
     return upper + to_bottom * (lower - upper), upper_slope + to_bottom * (lower_slope - upper_slope), lower - upper

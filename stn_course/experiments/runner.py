@@ -33,7 +33,7 @@ from stn_course.out_of_memory import advice_when_out_of_memory
 from stn_course.places import runs_folder
 from stn_course.recovery import recovered_pose, taken_back
 from stn_course.tasks import Profile, Recipe
-from stn_course.training import Evaluation, History, evaluate, fit
+from stn_course.training import Evaluation, History, Watch, evaluate, fit
 
 HELD_OUT = 5000
 
@@ -70,6 +70,7 @@ def run(
     precision: str | None = None,
     every_epoch: bool = False,
     epochs: int | None = None,
+    watch: Watch | None = None,
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
@@ -95,6 +96,7 @@ def run(
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy"; training is the same.
             It shows what a published "best epoch" is worth: a recipe chosen by it is chosen on the test split.
         epochs: how many, instead of the profile's.
+        watch: called after every step, as for `fit`: `widgets.LiveTraining` draws what it is told.
 
     Raises:
         CheckpointError: if the folder holds checkpoints of another run.
@@ -119,7 +121,7 @@ def run(
     ):
         fingerprint = _fingerprint(job, train, _precision(job, folder, job.size.epochs * len(train)))
         scoring = Batches(scored_on, 1000, job.experiment.normalise, device=job.device)
-        model, history = _train(job, train, scored_on, scoring, folder / "checkpoints", fingerprint)
+        model, history = _train(job, train, scored_on, scoring, folder / "checkpoints", fingerprint, watch)
         if history.stopped:
             if history.by_hand:  # after a loss that is not finite the same call would end the same way
                 print("The same call goes on from the last finished epoch.")
@@ -231,7 +233,13 @@ def _fingerprint(job: _Job, train: ImageData, precision: Precision) -> dict:
 
 
 def _train(
-    job: _Job, train: ImageData, scored_on: ImageData, scoring: Batches, checkpoints: Path, fingerprint: dict
+    job: _Job,
+    train: ImageData,
+    scored_on: ImageData,
+    scoring: Batches,
+    checkpoints: Path,
+    fingerprint: dict,
+    watch: Watch | None = None,
 ) -> tuple[nn.Module, History]:
     task, device, epochs = job.experiment.task, job.device, job.size.epochs
     # colour networks train faster with channels last, but not in float32 on GPUs that are older than bfloat16
@@ -276,6 +284,7 @@ def _train(
             score=task.score,
             history=history,
             after_epoch=after_epoch,
+            watch=watch,
             progress=job.progress,
         )
         if history.stopped:

@@ -66,7 +66,7 @@ class STNetwork(nn.Module):
     One transformer, then a classifier, is an `STClassifier`.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
-    Built in: 03, "In parallel".
+    Built in: 03, "Optional B · Two objects: do two transformers look at different things?".
     """
 
     def looks(self, x: Images) -> list[Look]:

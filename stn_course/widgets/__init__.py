@@ -5,9 +5,20 @@ through the output area, so nothing flickers and the layout stays in place. The 
 """
 
 from stn_course.drawing.panel import Still
-from stn_course.widgets.descent import ThetaDescent
+from stn_course.widgets.descent import ClassifierDescent, ThetaDescent
 from stn_course.widgets.epochs import EpochSlider
 from stn_course.widgets.explorer import TransformationExplorer
+from stn_course.widgets.game import LocalisationGame
 from stn_course.widgets.microscope import InterpolationMicroscope
+from stn_course.widgets.training import LiveTraining
 
-__all__ = ["EpochSlider", "InterpolationMicroscope", "Still", "ThetaDescent", "TransformationExplorer"]
+__all__ = [
+    "ClassifierDescent",
+    "EpochSlider",
+    "InterpolationMicroscope",
+    "LiveTraining",
+    "LocalisationGame",
+    "Still",
+    "ThetaDescent",
+    "TransformationExplorer",
+]
