@@ -1,5 +1,6 @@
 """The setup cell, run as a kernel runs it where nothing is installed: beside the package and away from it."""
 
+import functools
 import os
 import re
 import subprocess
@@ -31,13 +32,25 @@ subprocess.run = run
 """
 
 
+FETCH = """
+import pathlib, sys, os
+def fetch(command):
+    # what pip does with git+URL@TAG, without an environment to install into
+    url, _, tag = command[-1].removeprefix("git+").partition("@")
+    where = {target!r}
+    done = os.system(f"git clone -q {{'--branch ' + tag if tag else ''}} {{url}} {{where}} 2>/dev/null")
+    sys.path.append(where)
+    return done
+"""
+
+
 @pytest.fixture
 def run(tmp_path):
     """Runs the setup cell in a folder, in a Python with no package of its own, after what comes `before` it."""
 
     def run(folder: Path, before: str = PIP, address: str = "https://nowhere.invalid/course") -> tuple[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", "-S", "-c", f"{before}\n{stamp.setup_cell(address)}"]
+        command = [sys.executable, "-I", "-S", "-c", f"{before}\n{stamp.setup_cell(address, '1.2.3')}"]
         environment = os.environ | {"STN_COURSE_PROFILE": "smoke", "MPLCONFIGDIR": str(tmp_path)}
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
         return done.stdout, done.stderr
@@ -86,12 +99,35 @@ def test_only_what_is_missing_is_named(run, names):
     assert f"The course needs {', '.join(names)}, which {sys.executable} does not have" in complaints.splitlines()[-1]
 
 
-def test_away_from_the_course_it_is_installed_alone_and_a_failure_is_told_in_words(run, tmp_path):
+def test_away_from_the_course_its_own_version_is_installed_alone_and_a_failure_is_told_in_words(run, tmp_path):
     said, complaints = run(tmp_path / "content")
-    assert said == "asked -m pip install --quiet --no-deps git+https://nowhere.invalid/course\n"
+    asked = "asked -m pip install --quiet --no-deps git+https://nowhere.invalid/course"
+    fallback = "pip cannot get version 1.2.3, to which this notebook belongs. It takes the newest one."
+    assert said.splitlines() == [f"{asked}@v1.2.3", fallback, asked]
     last = complaints.splitlines()[-1]
     assert last.startswith("ModuleNotFoundError: No folder above ") and "network" in last
     assert str(tmp_path / "content") in last and "CalledProcessError" not in complaints
+
+
+@pytest.mark.parametrize("tags", [("v1.2.3",), ()])
+def test_a_later_push_changes_nobodys_course_unless_there_is_no_such_version(run, tmp_path, tags):
+    """A real repository: at the tag the course says one thing, after it another."""
+    git = functools.partial(subprocess.run, cwd=tmp_path / "course", check=True, capture_output=True)
+    package = tmp_path / "course" / "stn_course"
+    package.mkdir(parents=True)
+    (tmp_path / "course" / "pyproject.toml").write_text('[project]\nname = "stn-course"\nversion = "1.2.3"\n')
+    git(["git", "init", "-q"])
+    for words in ("as in class", "as pushed since"):
+        (package / "__init__.py").write_text("")
+        (package / "notebook.py").write_text(f"def setup(): print({words!r})")
+        git(["git", "add", "-A"])
+        git(["git", "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", words])
+        for tag in tags if words == "as in class" else ():
+            git(["git", "tag", tag])
+    asked = PIP.replace("CompletedProcess(command, 1)", "CompletedProcess(command, fetch(command))") + FETCH
+    said, _ = run(tmp_path / "content", asked.format(target=str(tmp_path / "site")), (tmp_path / "course").as_uri())
+    assert said.splitlines()[-1] == ("as in class" if tags else "as pushed since")
+    assert ("It takes the newest one." in said) == (not tags)
 
 
 def test_pip_that_cannot_get_it_ends_in_the_same_words(run, tmp_path):
@@ -106,5 +142,5 @@ def test_the_package_names_what_pyproject_says_it_needs():
 
 
 def test_the_cell_is_short():
-    lines = stamp.setup_cell(stamp.repository()).splitlines()
-    assert len(lines) <= 12 and max(map(len, lines)) <= 120
+    lines = stamp.setup_cell(stamp.repository(), stamp.version()).splitlines()
+    assert len(lines) <= 15 and max(map(len, lines)) <= 120

@@ -1,21 +1,29 @@
 """What a committed notebook keeps to: a rule takes a notebook and its file name and yields what is wrong."""
 
 import ast
+import builtins
 import copy
 import re
+import symtable
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from stamp import ROOT, has_tag, repository, stamp_notebook
+from reading_time import PREDICTION, sittings
+from stamp import ROOT, has_tag, repository, stamp_notebook, version
 
 Rule = Callable[[NotebookNode, str], Iterator[str]]
 
 MAX_BYTES = 2 * 1024**2
 MIN_CHECKED = 0.6
 IGNORE = "nbval-ignore-output"
+MAX_LINES = 25
+FOLDED = {"course-version": "# @title The course's version", "drawing": "# @title Drawing: "}
+ANSWER = re.compile(r"^\*\*Answer\b", re.MULTILINE)
+TO_WORK_THROUGH = re.compile(r"^- \*\*To work through:\*\* (.+)", re.MULTILINE)
+NEAR = 0.2  # how far the announced minutes may be from the formula's
 
 ASSERTION = re.compile(r"^\s*(assert\b|[\w.]*\bassert_\w+\()", re.MULTILINE)
 SIGNED_ZERO = re.compile(r"(?<![\w.)])[-−]0+(\.0*)?(?![\d.]*\d)(?!\w)")
@@ -53,7 +61,7 @@ def texts(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
 
 def stamped(notebook: NotebookNode, name: str) -> Iterator[str]:
     try:
-        if stamp_notebook(copy.deepcopy(notebook), name, repository()):
+        if stamp_notebook(copy.deepcopy(notebook), name, repository(), version()):
             yield "setup cell or badge is not the stamped one: run `make stamp`"
     except ValueError as error:
         yield str(error)
@@ -177,6 +185,138 @@ def figures_are_explained(notebook: NotebookNode, name: str) -> Iterator[str]:
             yield f"cell {i}: a figure with neither a sentence under it nor alt text"
 
 
+def cells_are_short(notebook: NotebookNode, name: str) -> Iterator[str]:
+    for i, cell in enumerate(notebook.cells):
+        lines = len(cell.source.splitlines())
+        if cell.cell_type == "code" and lines > MAX_LINES and not has_tag(cell, "setup"):
+            yield f"cell {i}: {lines} lines of code are more than {MAX_LINES}"
+
+
+def folded_everywhere_or_nowhere(notebook: NotebookNode, name: str) -> Iterator[str]:
+    """JupyterLab folds by one entry of the metadata, Colab by another and a title, the static pages by the tag."""
+    for i, cell in enumerate(notebook.cells):
+        tag = next((tag for tag in FOLDED if has_tag(cell, tag)), None)
+        in_lab = bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+        in_colab = cell.metadata.get("cellView") == "form"
+        if not in_lab == in_colab == (tag is not None):
+            yield f"cell {i}: folded by its tag {tag}, in JupyterLab {in_lab}, in Colab {in_colab}"
+        elif tag and not cell.source.startswith(FOLDED[tag]):
+            yield f"cell {i}: tagged {tag}, it does not begin with {FOLDED[tag]!r}"
+
+
+def predictions_are_answered(notebook: NotebookNode, name: str) -> Iterator[str]:
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and (asked := len(PREDICTION.findall(cell.source))):
+            following = (c.source for c in notebook.cells[i + 1 : i + 3] if c.cell_type == "markdown")
+            answers = sum(len(ANSWER.findall(source)) for source in following)
+            if asked > 1 or not answers:
+                yield f"cell {i}: {asked} predictions, {answers} answers within the next two cells"
+
+
+def announced_time_is_true(notebook: NotebookNode, name: str) -> Iterator[str]:
+    line = TO_WORK_THROUGH.search(notebook.cells[0].source) if notebook.cells else None
+    if line is None:
+        yield "its first cell has no line '- **To work through:** …'"
+        return
+    path, optional = sittings(notebook)
+    minutes = [part.minutes for part in (*path, optional) if part.minutes]
+    announced = [int(number) for number in re.findall(r"\d+", line[1])]
+    true = len(announced) == len(minutes) and all(
+        abs(said - computed) <= NEAR * computed for said, computed in zip(announced, minutes)
+    )
+    if not true:
+        yield f"it announces {announced} minutes, and the formula gives {[round(m) for m in minutes]}"
+
+
+def sections_can_be_run_again(notebook: NotebookNode, name: str) -> Iterator[str]:
+    """A name that goes from one cell to another is assigned in one cell only."""
+    cells = [(i, _Names(cell.source)) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    for carried in sorted({name for _, names in cells for name in names.carried}):
+        assigned = [i for i, names in cells if carried in names.assigned]
+        if len(assigned) > 1:
+            yield f"{carried} goes from cell to cell and is assigned in the cells {assigned}"
+
+
+class _Names(ast.NodeVisitor):
+    """The names that a cell assigns at its top level, and those it takes from elsewhere: `carried`.
+
+    What a function reads it reads when it is called, so a name that it takes from outside is always carried.
+    """
+
+    def __init__(self, source: str):
+        self.assigned: set[str] = set()
+        self.carried: set[str] = set()
+        table = symtable.symtable(source, "cell", "exec")
+        for inner in _inside(table):
+            for symbol in inner.get_symbols():
+                if symbol.is_global() and symbol.is_referenced() and not hasattr(builtins, symbol.get_name()):
+                    self.carried.add(symbol.get_name())
+        self.visit(ast.parse(source))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.assigned.add(node.id)
+        elif node.id not in self.assigned and not hasattr(builtins, node.id):
+            self.carried.add(node.id)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)  # it is read before the target is assigned
+        for target in node.targets:
+            self.visit(target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name) and node.target.id not in self.assigned:
+            self.carried.add(node.target.id)
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.visit(node.iter)
+        self.visit(node.target)
+        for statement in (*node.body, *node.orelse):
+            self.visit(statement)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for outside in (*node.args.defaults, *node.args.kw_defaults, *node.decorator_list):
+            if outside is not None:
+                self.visit(outside)
+        self.assigned.add(node.name)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for outside in (*node.bases, *node.decorator_list):
+            self.visit(outside)
+        self.assigned.add(node.name)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.visit(default)
+
+    def _visit_comprehension(self, node: ast.AST) -> None:
+        """What it draws from is read at once; its own names end with it, and those of `:=` do not."""
+        own = set()
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.comprehension):
+                own |= {name.id for name in ast.walk(inner.target) if isinstance(name, ast.Name)}
+            elif isinstance(inner, ast.NamedExpr):
+                self.assigned.add(inner.target.id)
+                own.add(inner.target.id)
+            elif isinstance(inner, ast.arg):  # of a lambda
+                own.add(inner.arg)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and inner.id not in own:
+                self.visit_Name(inner)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _visit_comprehension
+
+
+def _inside(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    """The functions, classes and lambdas inside a cell, which read names when they are called; not comprehensions."""
+    for inner in table.get_children():
+        if inner.get_name() not in ("listcomp", "setcomp", "dictcomp", "genexpr"):
+            yield inner
+            yield from _inside(inner)
+
+
 OUTPUT_RULES: list[Rule] = [no_errors, no_stderr, no_warnings, no_machine_paths, no_signed_zeros, small_enough]
 RULES: list[Rule] = [
     *OUTPUT_RULES,
@@ -189,4 +329,9 @@ RULES: list[Rule] = [
     ignored_outputs_are_asserted,
     only_tags_steer_nbval,
     figures_are_explained,
+    cells_are_short,
+    folded_everywhere_or_nowhere,
+    predictions_are_answered,
+    announced_time_is_true,
+    sections_can_be_run_again,
 ]

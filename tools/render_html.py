@@ -91,9 +91,7 @@ def page(path: Path) -> str:
     """The page of one notebook."""
     notebook = for_reading(nbformat.read(path, as_version=4))
     title = re.search(r"^# (.+)", notebook.cells[0].source, re.MULTILINE)[1]
-    exporter = Exporter(
-        raw_template=FOLDING, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True
-    )
+    exporter = Exporter(raw_template=FOLDING, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(path.parent), "name": path.stem}})
     html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)
     html = re.sub(r"<title>.*?</title>", f"<title>{escape(title)}</title>", html, flags=re.DOTALL)

@@ -1,4 +1,5 @@
-"""Write the course's address, which stands in pyproject.toml, into every notebook and the pages beside them.
+"""Write the course's address and version, which stand in pyproject.toml, into every notebook, and the address into the
+pages beside them.
 
 A notebook has one code cell tagged `setup`, whose whole text comes from here, and a Colab badge in a markdown
 cell. In README.md and INSTRUCTORS.md every link to Colab and every `git clone` or `git+` address is written.
@@ -26,9 +27,12 @@ import importlib.util, os, pathlib, subprocess, sys
 here = pathlib.Path.cwd()
 sys.path[:0] = [str(folder) for folder in here.parents if (folder / "stn_course/__init__.py").exists()][:1]
 if importlib.util.find_spec("stn_course") is None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     address = "git+{repository}"
-    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", address]).returncode:
-        raise ModuleNotFoundError(f"No folder above {{here}} has the course and pip cannot get it: is there a network?")
+    if subprocess.run([*pip, address + "@v{version}"]).returncode:
+        print("pip cannot get version {version}, to which this notebook belongs. It takes the newest one.")
+        if subprocess.run([*pip, address]).returncode:
+            raise ModuleNotFoundError(f"No folder above {{here}} has the course, and pip cannot get it: no network?")
 # How much is computed: "smoke" (seconds), "quick" (minutes) or "full" (as published). Restart the kernel after changes.
 os.environ.setdefault("STN_COURSE_PROFILE", "quick")
 from stn_course.notebook import setup
@@ -49,8 +53,13 @@ def colab_link(address: str) -> str:
     return f"{COLAB}/github{urlsplit(address).path}"
 
 
-def setup_cell(address: str) -> str:
-    return SETUP_CELL.format(repository=address)
+def version(root: Path = ROOT) -> str:
+    """The course's version. A notebook installs the tag that is named after it, so that a push changes no class."""
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+
+
+def setup_cell(address: str, version: str) -> str:
+    return SETUP_CELL.format(repository=address, version=version)
 
 
 def badge(address: str, name: str) -> str:
@@ -62,7 +71,7 @@ def has_tag(cell: NotebookNode, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
-def stamp_notebook(notebook: NotebookNode, name: str, address: str) -> bool:
+def stamp_notebook(notebook: NotebookNode, name: str, address: str, version: str) -> bool:
     """Stamp the notebook in place; True if that changed it, ValueError if it has no place for a stamp."""
     setups = [cell for cell in notebook.cells if cell.cell_type == "code" and has_tag(cell, "setup")]
     badges = [cell for cell in notebook.cells if cell.cell_type == "markdown" and BADGE.search(cell.source)]
@@ -76,7 +85,7 @@ def stamp_notebook(notebook: NotebookNode, name: str, address: str) -> bool:
         return cell.source, cell.metadata.get("tags")
 
     before = [text(cell) for cell in (*setups, *badges)]
-    setups[0].source = setup_cell(address)
+    setups[0].source = setup_cell(address, version)
     setups[0].metadata.tags = list(SETUP_TAGS)
     new, found = BADGE.subn(badge(address, name), badges[0].source)
     badges[0].source = new if found else badge(address, name)
@@ -93,7 +102,7 @@ def stamp(root: Path = ROOT, write: bool = True) -> list[str]:
     differing = []
     for path in sorted(root.glob("notebooks/*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        if stamp_notebook(notebook, path.name, address):
+        if stamp_notebook(notebook, path.name, address, version(root)):
             differing.append(f"notebooks/{path.name}")
             if write:
                 nbformat.write(notebook, path)

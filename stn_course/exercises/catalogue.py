@@ -38,9 +38,9 @@ def progress(notebook: str = "", path: Path | None = None) -> None:
 
     Example:
         >>> progress("04", Path("nowhere.json"))
-        04  ○ features
         04  ○ count_parameters
         04  ○ undo_normalise
+        04  ○ features
         04  ○ black_outside
         0 of 4 solved
     """

@@ -7,22 +7,6 @@ from stn_course.data import Normalise
 from stn_course.exercises.exercise import NumberExercise, function_exercise
 from stn_course.spatial_transformer import warp
 
-features = NumberExercise(
-    answer=160,
-    why="Yes: 32 → 26 → 13 → 9 → 4, and 10 channels of 4 × 4.",
-    mistakes={
-        90: "That is for 28×28 pixels, as in section 1; here it begins with 32.",
-        250: "Half of 9 is 4.5, and a pooling layer leaves the odd row out: 4, not 5.",
-        810: "That is before the second pooling: 10 · 9 · 9.",
-        16: "4 × 4 is right, and there are 10 channels of it.",
-        640: "A convolution of size k takes k − 1 pixels off, here: there is no padding.",
-    },
-    hints=(
-        "A convolution of size k turns n pixels into n − k + 1; pooling by 2 into n // 2.",
-        "32 − 7 + 1 = 26, and half of it is 13. Then 13 − 5 + 1 = 9, and half of it is …",
-    ),
-)
-
 
 @function_exercise(
     cases=lambda: [
@@ -101,6 +85,23 @@ def _(images, mean, std):
 @undo_normalise.mistake("the three numbers met the *columns* of the picture: give them the shape (1, C, 1, 1)")
 def _(images, mean, std):
     return images * torch.tensor(std) + torch.tensor(mean)
+
+
+features = NumberExercise(
+    answer=160,
+    why="Yes: 32 → 26 → 13 → 9 → 4, and 10 channels of 4 × 4.",
+    mistakes={
+        90: "That is for 28×28 pixels, as in section 1; here it begins with 32.",
+        250: "Half of 9 is 4.5, and a pooling layer leaves the odd row out: 4, not 5.",
+        810: "That is before the second pooling: 10 · 9 · 9.",
+        16: "4 × 4 is right, and there are 10 channels of it.",
+        640: "A convolution of size k takes k − 1 pixels off, here: there is no padding.",
+    },
+    hints=(
+        "A convolution of size k turns n pixels into n − k + 1; pooling by 2 into n // 2.",
+        "32 − 7 + 1 = 26, and half of it is 13. Then 13 − 5 + 1 = 9, and half of it is …",
+    ),
+)
 
 
 @function_exercise(
