@@ -49,6 +49,24 @@ from stn_course.widgets import ThetaDescent
 explorer = ThetaDescent()
 """
 
+READING = """\
+from stn_course.experiments import ten_digits
+from stn_course.widgets import ClassifierDescent
+
+torch.manual_seed(0)
+reader = torch.nn.Sequential(torch.nn.AvgPool2d(3), torch.nn.Flatten(), torch.nn.Linear(196, 10))
+explorer = ClassifierDescent(ten_digits(), reader, torch.arange(10))
+"""
+
+GAME = """\
+from stn_course.experiments import ten_digits
+from stn_course.widgets import LocalisationGame
+
+two = dict(zip(("a 0", "a 1"), ten_digits()))
+known = dict.fromkeys(two, torch.tensor([0.5, -0.2, 0.1, 0.2, 0.5, 0.0]))
+explorer = LocalisationGame(two, known, two)
+"""
+
 EXAMPLES = {
     "epochs": Example(EPOCHS),
     "affine": Example(TRANSFORMATION.format(family="Affine"), quiet=("mode",)),
@@ -56,6 +74,8 @@ EXAMPLES = {
     "projective": Example(TRANSFORMATION.format(family="Projective"), quiet=("mode",)),
     "microscope": Example(MICROSCOPE),
     "descent": Example(DESCENT),
+    "reading": Example(READING),
+    "game": Example(GAME, quiet=("mode",)),
 }
 
 PREPARE = """\

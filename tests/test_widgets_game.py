@@ -29,7 +29,7 @@ def test_the_score_is_the_loss_against_the_template_and_the_overlap_of_the_frame
     seen = warp(game.images["hard"][None], theta, output_size=(10, 10))[0]
     assert math.isclose(loss, (seen - game.templates["hard"]).square().mean(), rel_tol=1e-6)
     assert math.isclose(share, overlap(theta, KNOWN["hard"][None]).item(), abs_tol=0.01)
-    assert game.score(KNOWN["hard"])[1] > 0.99
+    assert game.score(KNOWN["hard"])[1] > 0.97
     assert f"{loss:.4f}" in game.points.value and f"{share:.0%}" in game.points.value
 
 
