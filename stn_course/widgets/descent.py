@@ -164,9 +164,9 @@ def _in_words(descent: Trajectory, step: int) -> str:
     """Write the numbers of a step in two aligned lines, in the theme's own colours."""
     theta = "  ".join(f"{value:7.3f}" for value in descent.theta(step) + 0.0).replace("-", "−")
     size = np.linalg.norm(descent.gradient(step))
-    blur = descent.blur(step)
+    blur = f"    blur {descent.blur(step):.1f} px" if descent.blur(0) else ""
     return (
         '<pre style="margin: 4px 0; line-height: 1.4; overflow-x: auto">'
-        f"step {step:3d}    loss {descent.loss(step):.4f}    |gradient| {size:.4f}    blur {blur:.1f} px\n"
+        f"step {step:3d}    loss {descent.loss(step):.4f}    |gradient| {size:.4f}{blur}\n"
         f"θ  {theta}</pre>"
     )
