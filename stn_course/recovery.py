@@ -54,7 +54,7 @@ def overlap(theta: Theta, other: Theta, transform: MatrixTransform = Affine()) -
     """Measure how much two frames share: the area inside both over the area inside either, (B,), from 0 to 1.
 
     A frame is where in the input the corners of the output look. It is counted on a lattice of 200 × 200 points over
-    both frames, which is right to about a hundredth.
+    both frames, which is right to about a hundredth. A frame that is a line or a point shares nothing.
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
@@ -71,14 +71,15 @@ def overlap(theta: Theta, other: Theta, transform: MatrixTransform = Affine()) -
     if theta.shape != other.shape:
         raise ValueError(f"expected two θ of one shape, got {tuple(theta.shape)} and {tuple(other.shape)}")
     matrices = torch.stack((transform.matrix(theta), transform.matrix(other)), dim=1).double()  # (B, 2, 3, 3)
-    ends = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], dtype=torch.float64, device=theta.device)
-    corners = ends @ matrices.mT  # (B, 2, 4, 3)
-    corners = (corners[..., :2] / corners[..., 2:]).flatten(1, 2)  # (B, 8, 2)
+    ends = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=theta.dtype, device=theta.device)
+    frames = [transform.map(each, ends.expand(len(theta), 4, 2)) for each in (theta, other)]
+    corners = torch.cat(frames, dim=1).double()  # (B, 8, 2)
     low, high = corners.amin(1)[:, None, None], corners.amax(1)[:, None, None]  # (B, 1, 1, 2)
     lattice = regular_grid((200, 200), dtype=torch.float64, device=theta.device)
     points = (low + (lattice + 1) / 2 * (high - low)).flatten(1, 2)  # (B, 40000, 2)
     triples = torch.cat((points, torch.ones_like(points[..., :1])), dim=-1)[:, None] @ torch.linalg.pinv(matrices).mT
     inside = (triples[..., :2].abs() <= triples[..., 2:].abs()).all(-1)  # (B, 2, 40000)
+    inside &= torch.linalg.matrix_rank(matrices)[..., None] == 3  # a frame that is a line or a point has no area
     return (inside.all(1).sum(1) / inside.any(1).sum(1).clamp(min=1)).to(theta.dtype)
 
 

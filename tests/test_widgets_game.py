@@ -98,6 +98,13 @@ def test_the_overlap_does_not_mind_which_is_which_or_how_a_square_is_turned_by_a
     assert overlap(first, first + torch.tensor([0, 0, 3.0, 0, 0, 0])) == 0
 
 
+@pytest.mark.parametrize("flat", [[0, 0, 0.1, 0, 0, 0], [0.5, 1.0, 0, 0.25, 0.5, 0]], ids=["a point", "a line"])
+def test_a_frame_without_area_shares_nothing(game, flat):
+    assert overlap(torch.tensor([flat]).float(), KNOWN["easy"][None]) == 0
+    game.set(flat, "easy")
+    assert game.score()[1] == 0
+
+
 def test_the_overlap_of_other_families_is_that_of_their_frames():
     same = torch.tensor([[0.5, 0, 0.2, 0, 0.5, 0], [0.5, 0, 0, 0, 0.5, 0]])
     other = torch.tensor([[0.5, 0, 0.4, 0, 0.5, 0], [0.5, 0, 0, 0, 0.5, 0]])

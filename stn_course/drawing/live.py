@@ -42,6 +42,6 @@ def training_picture(losses: Sequence[tuple[float, float]], epochs: int, scene: 
         panel.line(curve, TARGET, 2.5)
         panel.dots(curve[-1:], TARGET, 4, outline="white")
     if scene is None:
-        return below([panel.picture()], 0)
+        return panel.picture()
     said = f"after {losses[-1][0]:.1f} epochs of {epochs}" if losses else "untrained"
     return below([scene.strip(scene.epochs, said), panel.picture()], 0)
