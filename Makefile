@@ -53,7 +53,7 @@ lint: $(INSTALLED)
 
 results: $(INSTALLED)
 	$(RUN) -m stn_course results --write
-	$(RUN) tools/readme_picture.py
+	$(RUN) tools/readme_animation.py
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

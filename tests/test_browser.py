@@ -31,7 +31,7 @@ def playwright():
 def lab(tmp_path_factory, playwright):
     """One JupyterLab and one page for all tests, with copies of the notebooks in its folder."""
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
-    for path in [*NOTEBOOKS, *stamp.ROOT.glob("notebooks/*.png")]:
+    for path in NOTEBOOKS:
         shutil.copy(path, folder)
     nbformat.write(notebook_of(EXAMPLES), folder / "explorers.ipynb")
     with browser.jupyterlab(folder, home) as url, browser.chromium(playwright=playwright) as context:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import readme_animation
+from PIL import Image
 
 from stn_course.exercises import EXERCISES
+from stn_course.experiments import load_record
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "INSTRUCTORS.md")
@@ -48,6 +51,16 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
         "# One thing, or two\n[a](#one-thing-or-two) [b](#three) [c](page.md#one-thing-or-two) [d](other.md)"
     )
     assert dead_links(page) == ["#three", "other.md"]
+
+
+def test_the_readme_opens_with_a_short_animation_of_both_parts():
+    shown = re.search(r"!\[(.+)\]\((.+\.gif)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    file = ROOT / shown[2]
+    assert file.stat().st_size <= 2_000_000
+    with Image.open(file) as animation:
+        epochs = load_record("rts-mnist/st-cnn")["epochs"]
+        assert animation.n_frames == readme_animation.STEPS + 1 + epochs + 1
+        assert animation.info["loop"] == 0
 
 
 def test_the_sections_that_instructors_are_sent_to_exist():
