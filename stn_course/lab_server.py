@@ -74,10 +74,14 @@ def course_folder() -> Path:
 def working_copy(course: Path) -> Path:
     """The learner's folder, with a copy of every notebook that is not there yet; those that are there are left alone.
 
+    It lies in the course's folder, or, where others installed the course and it cannot be written, in the user's own.
+
     Raises:
         OSError: as the system says it, when the folder cannot be written.
     """
     folder = course / COPY
+    if not os.access(folder if folder.exists() else course, os.W_OK):
+        folder = Path.home() / COPY
     for notebook in sorted((course / "notebooks").glob("*.ipynb")):
         copy = folder / notebook.name
         if not copy.exists():

@@ -361,8 +361,27 @@ def test_a_run_that_is_watched_is_the_same_run(make_tiny, tmp_path):
     assert_same_weights(tmp_path / "watched", tmp_path / "alone")
     assert told == [(pytest.approx(step / 3), 4) for step in range(1, 13)]
     assert "a training of 4 epochs, after 4.0" in live.figure().alt
-    tiny_run(name, output=tmp_path / "watched", watch=watch)  # it is finished
-    assert len(told) == 12
+
+
+def test_what_was_trained_before_is_told_by_epochs(make_tiny, tmp_path):
+    name, told, live = make_tiny(), [], LiveTraining(torch.rand(3, 1, 42, 42))
+
+    def watch(*what):
+        told.append(what[1:])
+        live(*what)
+
+    finished = tiny_run(name, output=tmp_path)
+    tiny_run(name, output=tmp_path, watch=watch)
+    losses = finished.history.column("loss")
+    assert [(done, epochs) for done, epochs, _ in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [loss.item() for *_, loss in told] == pytest.approx(losses)
+    assert "after 4.0" in live.figure().alt and live.picture.value
+    last = tmp_path / "checkpoints" / "epoch-0004.pt"
+    last.unlink()
+    (tmp_path / "record.json").unlink()
+    told.clear()
+    tiny_run(name, output=tmp_path, watch=watch)
+    assert [done for done, *_ in told] == pytest.approx([1, 2, 3, 10 / 3, 11 / 3, 4])
 
 
 def test_the_schedule_of_a_run_ends_with_its_last_step(undisturbed):

@@ -62,6 +62,17 @@ def test_the_copy_is_made_once_completed_and_never_overwritten(course):
     assert contents(copy) == {lab_server.FIRST: "new", "01_more.ipynb": "mine", "02_new.ipynb": "new"}
 
 
+@pytest.mark.parametrize("theirs", ["course", "my-notebooks"])
+def test_where_others_installed_the_course_the_copy_lies_at_home(course, tmp_path, monkeypatch, theirs):
+    if theirs == "my-notebooks":  # somebody else's, in a folder that all may write
+        (course / theirs).mkdir()
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != theirs)
+    copy = lab_server.working_copy(course)
+    assert copy == tmp_path / "home" / "my-notebooks" and (copy / lab_server.FIRST).is_file()
+    assert not list(course.glob("my-notebooks/*"))
+
+
 def test_a_copy_that_is_cut_short_leaves_no_half_notebook(course, monkeypatch):
     def cut_short(source, target):
         Path(target).write_text("hal")

@@ -239,6 +239,18 @@ def test_learning_curves_are_grey_for_a_baseline_and_logarithmic_for_a_loss():
     assert figure.alt == "loss by epoch: CNN ends at 0.25, ST-CNN ends at 0.5"
 
 
+@pytest.mark.parametrize("losses", [(2.3, 0.003), (0.9, 0.4), (0.7, 0.6)])
+def test_the_axis_of_losses_has_plain_numbers(losses):
+    figure = plots.learning_curves({"CNN": [{"epoch": i, "loss": loss} for i, loss in enumerate(losses, 1)]})
+    figure.png()
+    axis = figure.axes[0].yaxis
+    low, high = axis.get_view_interval()
+    shown = [label.get_text() for label in axis.get_majorticklabels() if low <= label.get_position()[1] <= high]
+    assert 2 <= len(shown) <= 10
+    assert all(float(text) > 0 for text in shown)  # no powers of ten
+    assert not any(label.get_text() for label in axis.get_minorticklabels())
+
+
 def test_recovered_poses_reports_the_slope_and_the_correlation_it_shows():
     theta = RTS().sample(200, torch.Generator().manual_seed(0))
     pose = RTS().pose(theta)

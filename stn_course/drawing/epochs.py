@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from stn_course.algebra import reach, target_border
+from stn_course import algebra
 from stn_course.checks import Images, Size, Theta
 from stn_course.drawing.panel import Still, aspect, font, to_picture
 from stn_course.drawing.scene import Scene
@@ -19,7 +19,9 @@ FARTHEST = 1.6  # frames that reach beyond are cut off: the pictures would becom
 
 
 class EpochScene(Scene):
-    """The pictures of a training run; see `widgets.EpochSlider`, which has the same arguments.
+    """The pictures of a training run; see `widgets.EpochSlider`, which has the same arguments but `reach`.
+
+    `reach` is how far the drawn plane goes, where an image ends at 1; as far as the frames need, if None.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
     Built in: 05, "Watch it learn".
@@ -34,6 +36,7 @@ class EpochScene(Scene):
         padding_mode: str = "zeros",
         start: Tensor | Sequence[Tensor] | None = None,
         chained: bool = False,
+        reach: float | None = None,
     ):
         if not (isinstance(thetas, list | tuple) and thetas and torch.as_tensor(thetas[0]).ndim == 3):  # a single look
             thetas, transform, start = [thetas], [transform], [start]
@@ -50,8 +53,8 @@ class EpochScene(Scene):
         self.looks = [_with_start(*look, len(images)) for look in zip(thetas, transforms, starts)]
         if len(set(map(len, self.looks))) > 1:
             raise ValueError(f"expected as many epochs for each look, got {[len(look) - 1 for look in self.looks]}")
-        farthest = max(reach(thetas.flatten(0, 1), kind) for thetas, kind in zip(self.looks, self.transforms))
-        self.reach = min(farthest, FARTHEST)
+        farthest = max(algebra.reach(thetas.flatten(0, 1), kind) for thetas, kind in zip(self.looks, self.transforms))
+        self.reach = min(farthest, FARTHEST) if reach is None else reach
         self.start = {"epoch": 0}
 
     @property
@@ -130,7 +133,7 @@ def _bordered(image: Tensor, looks: Sequence[tuple[Theta, Transform]], reach: fl
     tile = _enlarged(image, reach)
     draw = ImageDraw.Draw(tile)
     for theta, transform in looks:
-        border = (target_border(theta, transform) / reach + 1) * torch.tensor(tile.size) / 2  # ±1: the outer edges
+        border = (algebra.target_border(theta, transform) / reach + 1) * torch.tensor(tile.size) / 2
         draw.line([tuple(point) for point in border.tolist()], fill=SOURCE, width=2)
         x, y = border[0].tolist()
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=SOURCE)

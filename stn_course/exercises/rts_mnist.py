@@ -122,6 +122,52 @@ def _(theta):
     return math.degrees(math.atan2(theta[0], theta[3]))
 
 
+@function_exercise(
+    cases=lambda: [(26, 52), (3, 3), (0, 5), (8, 2), (1, 0), (40, 61)],
+    hints=(
+        "Each image that only one of them misreads is the toss of a coin. In n tosses, how likely are exactly k heads?",
+        "math.comb(n, k) / 2**n. Add them up for all k up to the smaller of the two counts.",
+        "As uneven the other way round would have surprised as much: twice that, but not more than 1.",
+    ),
+    success="Yes. Two lines, and more honest than two margins.",
+)
+def by_chance(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n)
+
+
+@by_chance.mistake(
+    "that counts one way of being uneven; the other network could as well have been the better one: twice"
+)
+def _(only_first, only_second):
+    return sum(math.comb(only_first + only_second, k) for k in range(min(only_first, only_second) + 1)) / 2 ** (
+        only_first + only_second
+    )
+
+
+@by_chance.mistake("a probability above 1: where the counts are equal, both tails share the middle")
+def _(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n
+
+
+@by_chance.mistake("that is the chance of exactly this outcome; more uneven ones count, too")
+def _(only_first, only_second):
+    n = only_first + only_second
+    return min(1.0, 2 * math.comb(n, min(only_first, only_second)) / 2**n)
+
+
+@by_chance.mistake("the sum stops one too early: the outcome itself counts, too")
+def _(only_first, only_second):
+    n, few = only_first + only_second, min(only_first, only_second)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few)) / 2**n)
+
+
+@by_chance.mistake("that is a share of the images, not how likely it is")
+def _(only_first, only_second):
+    return min(only_first, only_second) / (only_first + only_second)
+
+
 def _splits() -> list[tuple]:
     images = torch.randint(0, 250, (9, 1, 4, 4), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
     images[:, :, 0] = 0  # as in most pictures, the margin is black
@@ -363,49 +409,3 @@ def _(true, recovered, labels):
 def _(true, recovered, labels):
     t, r = _without_habit(true, recovered, labels)
     return (r / t).mean()
-
-
-@function_exercise(
-    cases=lambda: [(26, 52), (3, 3), (0, 5), (8, 2), (1, 0), (40, 61)],
-    hints=(
-        "Each image that only one of them misreads is the toss of a coin. In n tosses, how likely are exactly k heads?",
-        "math.comb(n, k) / 2**n. Add them up for all k up to the smaller of the two counts.",
-        "As uneven the other way round would have surprised as much: twice that, but not more than 1.",
-    ),
-    success="Yes. Two lines, and more honest than two margins.",
-)
-def by_chance(only_first, only_second):
-    n, few = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n)
-
-
-@by_chance.mistake(
-    "that counts one way of being uneven; the other network could as well have been the better one: twice"
-)
-def _(only_first, only_second):
-    return sum(math.comb(only_first + only_second, k) for k in range(min(only_first, only_second) + 1)) / 2 ** (
-        only_first + only_second
-    )
-
-
-@by_chance.mistake("a probability above 1: where the counts are equal, both tails share the middle")
-def _(only_first, only_second):
-    n, few = only_first + only_second, min(only_first, only_second)
-    return 2 * sum(math.comb(n, k) for k in range(few + 1)) / 2**n
-
-
-@by_chance.mistake("that is the chance of exactly this outcome; more uneven ones count, too")
-def _(only_first, only_second):
-    n = only_first + only_second
-    return min(1.0, 2 * math.comb(n, min(only_first, only_second)) / 2**n)
-
-
-@by_chance.mistake("the sum stops one too early: the outcome itself counts, too")
-def _(only_first, only_second):
-    n, few = only_first + only_second, min(only_first, only_second)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(few)) / 2**n)
-
-
-@by_chance.mistake("that is a share of the images, not how likely it is")
-def _(only_first, only_second):
-    return min(only_first, only_second) / (only_first + only_second)

@@ -96,7 +96,8 @@ def run(
         every_epoch: score the test split after every epoch, too, into the rows' "test_accuracy"; training is the same.
             It shows what a published "best epoch" is worth: a recipe chosen by it is chosen on the test split.
         epochs: how many, instead of the profile's.
-        watch: called after every step, as for `fit`: `widgets.LiveTraining` draws what it is told.
+        watch: called after every step, as for `fit`, and once for each epoch that was finished before:
+            `widgets.LiveTraining` draws what it is told.
 
     Raises:
         CheckpointError: if the folder holds checkpoints of another run.
@@ -267,6 +268,9 @@ def _train(
             tqdm.write(f"Epoch {row['epoch']} could not be saved ({error}). Training goes on without.")
         return extra
 
+    if watch is not None:
+        for row in history.rows:
+            watch(model, row["epoch"], epochs, torch.tensor(row["loss"], device=device))
     for phase, end in job.plan.phase_ends(epochs):
         job.plan.let_learn(model, phase)
         prepare = task.training_transform(job.plan, phase.distortion)

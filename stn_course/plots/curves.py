@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 from torch import Tensor
 
 from stn_course.checks import lookup
@@ -81,6 +81,9 @@ def learning_curves(curves: Mapping[str, Sequence[dict]], column: str = "loss", 
         axis.lines[-1].set(markersize=6, markevery=max(1, len(rows) // 12))
     if "loss" in column:
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="epoch", ylabel=column.replace("_", " "))
     axis.grid(alpha=0.25, which="both", linewidth=0.5)

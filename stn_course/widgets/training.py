@@ -70,7 +70,7 @@ class LiveTraining:
         """Make a still picture of the last state, for readers without a kernel.
 
         Raises:
-            RuntimeError: if no training has told it anything, as when the run was finished before.
+            RuntimeError: if no training has told it anything.
         """
         if self._now is None:
             raise RuntimeError("expected a training that was watched, got none: hand this to fit or run as watch")
@@ -102,9 +102,8 @@ class LiveTraining:
             for module, mode in modes:
                 module.training = mode
         layer, size = look.layer, tuple(look.warped.shape[2:])
-        scene = EpochScene(self._images, look.theta[None].float(), layer.transform, size, layer.padding_mode)
-        scene.reach = REACH
-        return scene
+        theta = look.theta[None].float()
+        return EpochScene(self._images, theta, layer.transform, size, layer.padding_mode, reach=REACH)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
