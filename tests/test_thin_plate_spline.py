@@ -253,6 +253,13 @@ def test_what_it_is_called():
         assert len(set(spline.names)) == len(spline.names) == spline.n_params == len(spline.identity()) == 2 * points**2
 
 
+def test_theta_as_text_is_a_line_for_each_row():
+    spline = ThinPlateSpline(2)
+    assert spline.formula([-1, 0.5, -0.001, 2 / 3, 12.345, 1e6, 0, 0]) == (
+        "(−1.00,  0.50)  ( 0.00,  0.67)\n(12.35, 1e+06)  ( 0.00,  0.00)"
+    )
+
+
 @pytest.mark.parametrize(("points", "count"), [(2, 2), (3, 5), (4, 7), (5, 7)])
 def test_there_are_presets_that_differ(points, count):
     spline = ThinPlateSpline(points)

@@ -31,6 +31,7 @@ Everything else has a default, which a family may replace in its file:
     ranges     {"bend": Range(-1, 1, 0.01)}       of the sliders, by the name of an entry or of a part
     presets    {"smile": {"bend": 0.5}}           θ to begin from, by the parts that differ from the identity's
     keeps      ("straight lines", "parallels")    what it never changes; lines that it may bend are drawn bent
+    control_points                                if θ is where some points look: they are marked, and moved one by one
     formula                                       θ as text
 
 A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. To put a family into

@@ -20,7 +20,7 @@ named as a family by Jaderberg et al., 2015 (arXiv:1506.02025), section 3.2.
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -104,6 +104,9 @@ class ThinPlateSpline(Transform):
         """
         return torch.from_numpy(_control_points(self.points)).float().flatten()
 
+    def control_points(self) -> Points:
+        return self.identity().reshape(-1, 2)
+
     def map(self, theta: Theta, points: Points) -> Points:
         self.check_theta(theta)
         self.check_points(theta, points)
@@ -171,6 +174,15 @@ class ThinPlateSpline(Transform):
             return source, lambda push: (basis.T @ push).ravel()
 
         return looks
+
+    def formula(self, theta: Sequence[float]) -> str:
+        """Write where the control points look, a line for each row of them."""
+        pairs = [f"({_short(x)}, {_short(y)})" for x, y in zip(theta[::2], theta[1::2])]
+        return "\n".join("  ".join(pairs[at : at + self.points]) for at in range(0, len(pairs), self.points))
+
+
+def _short(number: float) -> str:
+    return (f"{round(number, 2) + 0.0:5.2f}" if abs(number) < 100 else f"{number:5.0e}").replace("-", "−")
 
 
 def _whole(points: int) -> int:

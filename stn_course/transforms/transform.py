@@ -206,6 +206,13 @@ class Transform:
 
         return looks
 
+    def control_points(self) -> Points:
+        """Return the points of the target whose looks are the entries of θ, x and y of each in turn; (0, 2) if none.
+
+        Drawings mark them, and an explorer has the sliders of one at a time.
+        """
+        return torch.zeros(0, 2)
+
     def parts_to_theta(self, parts: Tensor, ratio: float) -> Theta:
         """Make θ from its parts, (B, n_params) each, in a picture whose height is `ratio` times its width."""
         return parts.clone()
