@@ -237,13 +237,15 @@ def _basis(points: int, size: Size, align_corners: bool) -> np.ndarray:
 
 def _constant(make: Callable[..., np.ndarray], *arguments, dtype: torch.dtype, device: torch.device) -> Tensor:
     """What `make` makes, as a tensor that is kept for the next time, so that nobody waits for a copy to a GPU."""
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # what is made there must not be kept
-    return (_made if recorded else _kept)(make, arguments, dtype, device)
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if recorded or type(torch.empty(0)) is not Tensor:  # what is made there, or has only a shape, must not be kept
+        return _made(make, arguments, dtype, device)
+    return _kept(make, arguments, dtype, device)
 
 
 @torch.compiler.assume_constant_result
 def _made(make: Callable[..., np.ndarray], arguments: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(make(*arguments))).to(dtype).to(device)
+    return torch.tensor(np.ascontiguousarray(make(*arguments)), dtype=dtype, device=device)
 
 
 _kept = lru_cache(16)(torch.inference_mode(False)(_made))  # what is kept must serve in training, too

@@ -32,6 +32,9 @@ class TransformationExplorer(Explorer):
     Parts and presets are those for the size of the image shown, so a turned frame keeps its right angles in any.
     Another image leaves θ as it is; if it has another aspect ratio, the same θ has other parts.
 
+    A family with control points has a board with a button for each, and the sliders of the chosen one, which has a ring
+    in the pictures.
+
     The arguments are those of `drawing.transformation.TransformationScene`; the family decides which sliders there are.
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
