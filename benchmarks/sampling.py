@@ -3,7 +3,9 @@
     python benchmarks/sampling.py [--rounds 15]        (needs kornia: pip install -e ".[benchmarks]")
 
 Forward and backward together, with gradients for the images and for the grid or the matrix. Those that are compared
-give the same picture, which is checked first; they take turns, and medians and their ratio are printed.
+give the same picture, which is checked first; they take turns, and medians and their ratio are printed. The thin plate
+spline is checked, and measured, where it moves its control points affinely: elsewhere kornia's is another spline, whose
+kernels stand where the control points look.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from stn_course.allocator import reuse_freed_memory
 from stn_course.sampling import bilinear_sample
 from stn_course.spatial_transformer import SpatialTransformer
-from stn_course.transforms import Affine, Projective, Transform
+from stn_course.transforms import Affine, Projective, ThinPlateSpline, Transform
 
 SIZES = {28: 256, 64: 64, 128: 16, 256: 8, 512: 4}  # height and width: images in a batch
 CHANNELS = 3
@@ -36,6 +38,9 @@ class Given(nn.Module):
 
 
 def some_theta(transform: Transform, batch: int, device: torch.device) -> Tensor:
+    if isinstance(transform, ThinPlateSpline):
+        affine = some_theta(Affine(), batch, device)
+        return Affine().map(affine, transform.control_points().to(device).expand(batch, -1, -1)).flatten(1)
     generator = torch.Generator().manual_seed(0)
     identity = transform.identity().expand(batch, -1)
     return (identity + 0.15 * (torch.rand(identity.shape, generator=generator) - 0.5)).to(device)
@@ -59,6 +64,15 @@ def samplers(images: Tensor, size: int, device: torch.device) -> tuple:
 def transformers(transform: Transform, images: Tensor, size: int, device: torch.device) -> tuple:
     given = Given(some_theta(transform, len(images), device)).to(device)
     layer = SpatialTransformer(given, transform, align_corners=True)
+    if isinstance(transform, ThinPlateSpline):
+        control = transform.control_points().to(device).expand(len(images), -1, -1)
+        looks = given.theta.detach().unflatten(1, (-1, 2)).clone().requires_grad_()
+
+        def spline() -> Tensor:
+            weights = kornia.get_tps_transform(control, looks)
+            return kornia.warp_image_tps(images, looks, *weights, align_corners=True)
+
+        return (lambda: layer(images), given.theta), (spline, looks)
     matrix = pixel_matrix(transform, given.theta.detach(), size).requires_grad_()
     if isinstance(transform, Projective):
         theirs = (lambda: kornia.warp_perspective(images, matrix, (size, size), align_corners=True), matrix)
@@ -91,6 +105,7 @@ def main() -> None:
             ("bilinear_sample", "F.grid_sample"): samplers(images, size, device),
             ("SpatialTransformer", "warp_affine"): transformers(Affine(), images, size, device),
             ("SpatialTransformer(Projective)", "warp_perspective"): transformers(Projective(), images, size, device),
+            ("SpatialTransformer(TPS)", "warp_image_tps"): transformers(ThinPlateSpline(), images, size, device),
         }
         for (ours, theirs), ways in pairs.items():
             torch.testing.assert_close(ways[0][0](), ways[1][0](), rtol=0, atol=2e-3)

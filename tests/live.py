@@ -31,10 +31,10 @@ explorer = EpochSlider(ten_digits(), Affine().identity() + 0.1 * ways)
 """
 
 TRANSFORMATION = """\
-from stn_course.transforms import Affine, Attention, Projective
+from stn_course.transforms import Affine, Attention, Projective, ThinPlateSpline
 from stn_course.widgets import TransformationExplorer
 
-explorer = TransformationExplorer({family}())
+explorer = TransformationExplorer({family})
 """
 
 MICROSCOPE = """\
@@ -69,9 +69,10 @@ explorer = LocalisationGame(two, known, two)
 
 EXAMPLES = {
     "epochs": Example(EPOCHS),
-    "affine": Example(TRANSFORMATION.format(family="Affine"), quiet=("mode",)),
-    "attention": Example(TRANSFORMATION.format(family="Attention"), quiet=("mode",)),
-    "projective": Example(TRANSFORMATION.format(family="Projective"), quiet=("mode",)),
+    "affine": Example(TRANSFORMATION.format(family="Affine()"), quiet=("mode",)),
+    "attention": Example(TRANSFORMATION.format(family="Attention()"), quiet=("mode",)),
+    "projective": Example(TRANSFORMATION.format(family="Projective()"), quiet=("mode",)),
+    "spline": Example(TRANSFORMATION.format(family="ThinPlateSpline(2)")),
     "microscope": Example(MICROSCOPE),
     "descent": Example(DESCENT),
     "reading": Example(READING),

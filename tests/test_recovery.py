@@ -11,7 +11,7 @@ from strategies import seeds
 from stn_course.distortions import RTS, Pose
 from stn_course.recovery import closest_affine, recovered_pose, slant, taken_back
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import FAMILIES, Affine, Attention, Projective, Translation
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective, ThinPlateSpline, Translation
 
 LABELS = torch.arange(200) % 10
 
@@ -29,6 +29,12 @@ class Unnamed(Affine):
 def test_the_closest_affine_map_of_an_affine_family_is_its_matrix(transform):
     theta = transform.identity() + 0.3 * torch.randn(5, transform.n_params, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(closest_affine(theta, transform), transform.matrix(theta), atol=1e-5, rtol=1e-5)
+
+
+def test_of_a_spline_that_moves_affinely_it_is_that_motion():
+    spline, matrix = ThinPlateSpline(), torch.tensor([[0.9, -0.3, 0.1], [0.2, 1.1, -0.2]], dtype=torch.float64)
+    theta = Affine().map(matrix.reshape(1, 6), spline.control_points().double()[None]).flatten(1)
+    torch.testing.assert_close(closest_affine(theta, spline)[0, :2], matrix)
 
 
 def test_of_a_projective_map_it_is_the_fit_that_least_squares_finds():

@@ -15,11 +15,11 @@ from strategies import few, seeds, uniform
 from stn_course.algebra import from_parts
 from stn_course.drawing.aims import Recognition, blurred
 from stn_course.drawing.descent import FIRST, PRESETS, STEPS, RecognitionScene
-from stn_course.drawing.descent_panels import SIDE, TITLE, corner_pushes, loss_panel, outline_of
+from stn_course.drawing.descent_panels import SIDE, TITLE, input_panel, loss_panel, outline_of, pushes
 from stn_course.drawing.trajectory import SHARP_AFTER, Trajectory
 from stn_course.sampling import nearest_sample
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import FAMILIES, Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective, ThinPlateSpline
 from stn_course.widgets import ClassifierDescent, ThetaDescent
 from stn_course.widgets.descent import RATES, YOUR_OWN
 
@@ -329,7 +329,26 @@ def test_corners_are_pushed_where_the_next_step_takes_them(shared):
     theta, gradient = descent.theta(10), descent.gradient(10)
     corners = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
     before, after = (corners @ descent.theta(step).reshape(2, 3).T for step in (10, 11))
-    np.testing.assert_allclose(corner_pushes(theta, gradient, Affine()) * FIRST["rate"], after - before, atol=1e-6)
+    np.testing.assert_allclose(pushes(theta, gradient, Affine()) * FIRST["rate"], after - before, atol=1e-6)
+
+
+def test_control_points_are_pushed_against_their_own_gradient():
+    spline, gradient = ThinPlateSpline(3), uniform(1, 18).numpy()
+    theta = spline.identity().double().numpy() + 0.1
+    np.testing.assert_allclose(pushes(theta, gradient, spline).ravel(), -gradient, atol=1e-9)
+    grey = torch.full((1, 42, 42), 0.5)
+    still, moved = (
+        np.asarray(input_panel(grey, theta, theta, way, spline)).astype(int) for way in (0 * gradient, gradient)
+    )
+    changed = (still != moved).any(2)[TITLE : TITLE + SIDE]
+    for x, y in ((theta.reshape(-1, 2) / 1.4 + 1) * SIDE / 2).round().astype(int)[[0, 1, 3, 4]]:
+        assert changed[y - 12 : y + 12, x - 12 : x + 12].any()
+
+
+def test_the_readout_breaks_a_long_theta_into_lines():
+    few, many = ThetaDescent(), ThetaDescent(transform=ThinPlateSpline())
+    assert few.readout.value.count("\n") == 1 and many.readout.value.count("\n") == 4
+    assert few.readout.layout.height == "52px" and many.readout.layout.height == "112px"
 
 
 def test_no_arrow_is_drawn_where_there_is_no_gradient(shared):

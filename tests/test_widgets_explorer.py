@@ -16,11 +16,11 @@ from strategies import MATRICES, few, seeds, uniform
 
 from stn_course.algebra import compose, from_parts, part_names, to_parts
 from stn_course.drawing.panel import png
-from stn_course.drawing.planes import PANEL, REACH_INPUT
-from stn_course.drawing.theta_text import MOST, read_theta, write_theta
+from stn_course.drawing.planes import PANEL, REACH_INPUT, REACH_OUTPUT
+from stn_course.drawing.theta_text import MOST, read_theta, theta_in_short, write_theta
 from stn_course.drawing.transformation import GAP, MARGIN, TITLE
 from stn_course.spatial_transformer import warp
-from stn_course.transforms import Affine, Attention, Projective, Range
+from stn_course.transforms import Affine, Attention, Projective, Range, ThinPlateSpline
 from stn_course.widgets import TransformationExplorer
 from stn_course.widgets.explorer import NONE_OF_THEM, OWN_FILE
 from stn_course.widgets.sliders import number_slider, on_a_step
@@ -702,3 +702,60 @@ def test_a_theta_that_is_refused_leaves_the_picture_and_its_image_alone():
     with pytest.raises(ValueError, match="expected θ as 6 numbers"):
         explorer.set(theta=[1.0], image="test card")
     assert explorer.image.value == "digit" and bytes(explorer.picture.value) == before
+
+
+# A family with control points
+
+
+@pytest.fixture
+def spline():
+    return TransformationExplorer(ThinPlateSpline(3))
+
+
+def sliders_in_sight(explorer) -> list[str]:
+    return [slider.description for slider in explorer.theta_sliders if slider.layout.display != "none"]
+
+
+def test_the_sliders_of_one_control_point_are_in_sight(spline):
+    assert [label for label, _ in spline.point.options] == ["11", "12", "13", "21", "22", "23", "31", "32", "33"]
+    assert sliders_in_sight(spline) == ["x11", "y11"]
+    before = shown(spline)
+    spline.point.value = 5
+    assert sliders_in_sight(spline) == ["x23", "y23"]
+    assert shown(spline) == spline.compose(**spline.state()).tobytes() != before
+    spline.theta_sliders[10].value = 0.5
+    assert spline.theta[10:12] == (0.5, 0.0) and spline.theta[12:] == spline.presets["identity"][12:]
+    spline.set(point=8)
+    assert sliders_in_sight(spline) == ["x33", "y33"] and spline.theta[10] == 0.5
+    spline.reset.click()
+    assert shown(spline) == before and sliders_in_sight(spline) == ["x11", "y11"]
+    assert sliders_in_sight(TransformationExplorer(Attention())) == ["s", "t_x", "t_y"]
+
+
+def test_only_what_can_be_used_is_among_the_controls(spline):
+    assert {"point", "x11", "y33"} <= {*spline.controls} and not {"mode", "invert"} & {*spline.controls}
+    affine = TransformationExplorer(Affine())
+    assert {"mode", "invert"} <= {*affine.controls} and "point" not in affine.controls | affine.state()
+
+
+def test_control_points_are_marked_where_they_look_and_the_chosen_one_has_a_ring(spline):
+    spline = TransformationExplorer(spline.transform, {"black": torch.zeros(1, 28, 28)})
+    theta = spline.presets["page"]
+    picture, chosen = spline.compose(theta), spline.compose(theta, point=4)
+    for index, reach, points in ((0, REACH_INPUT, theta), (1, REACH_OUTPUT, spline.presets["identity"])):
+        at = (np.reshape(points, (-1, 2)) / reach + 1) * PANEL / 2
+        got = panel(picture, index)
+        for x, y in at[[1, 3, 4, 5, 7]]:  # not the corners, which are marked anyway
+            ring = [got[round(y + 4 * np.sin(a)), round(x + 4 * np.cos(a))] for a in np.arange(0, 6, 0.3)]
+            assert np.max(ring, axis=1).mean() > 120, "no rim around a dot"
+        changed = np.argwhere((panel(chosen, index) != got).any(2))
+        x, y = at[4]
+        assert len(changed) > 20 and np.abs(changed - (y, x)).max() <= 11
+
+
+def test_a_caption_has_room_for_theta(spline):
+    scene = spline.scene
+    assert scene.figure(["identity"]).alt.endswith("identity:  θ of the identity")
+    words = theta_in_short([-1, -0.5, *scene.presets()["identity"][2:]], spline.transform)
+    assert words == "θ of the identity, but y11 = -0.5"
+    assert theta_in_short([0.5] * 18, spline.transform).endswith("x12 = 0.5, y12 = 0.5, …")

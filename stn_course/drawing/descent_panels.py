@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stn_course.algebra import target_border
 from stn_course.drawing.panel import Panel, aspect, below, font
-from stn_course.palette import BASELINE, GRADIENT, INK, OUTSIDE, QUIET, SOURCE, TARGET
+from stn_course.palette import BASELINE, GRADIENT, INK, OUTSIDE, PAPER, QUIET, SOURCE, TARGET
 from stn_course.transforms import Transform
 
 SIDE = 294  # seven pixels of the screen for each of 42
@@ -27,25 +27,29 @@ STEP_TICKS = 30
 def input_panel(
     image: Tensor, theta: np.ndarray, start: np.ndarray, gradient: np.ndarray, transform: Transform
 ) -> Image.Image:
-    """Draw the image (1, H, W), the frame of θ on it, where it started, and where descent pushes its corners."""
+    """Draw the image (1, H, W), the frame of θ on it, where it started, and where descent pushes what it holds on to.
+
+    These are the corners of the frame, or the control points of a family that has some.
+    """
     x, y = VIEW / aspect(image)
     panel = Panel((SIDE, SIDE), (-x, -y, x, y), OUTSIDE)
     panel.image(image)
     panel.line(_frame(start, transform), START, 1.5)
     frame = _frame(theta, transform)
-    corners = frame[: -1 : len(frame) // 4]
     panel.line(frame, SOURCE, 2.5)
-    panel.dots(corners[:1], SOURCE, 4.5)
-    for corner, push in zip(corners, corner_pushes(theta, gradient, transform)):
-        panel.arrow(corner, corner + PUSH * push / (np.hypot(*push) + HALF_WAY), GRADIENT, 2.5)
+    if len(transform.control_points()):
+        panel.dots(_held(theta, transform), SOURCE, 3, PAPER)
+    panel.dots(frame[:1], SOURCE, 4.5)
+    for point, push in zip(_held(theta, transform), pushes(theta, gradient, transform)):
+        panel.arrow(point, point + PUSH * push / (np.hypot(*push) + HALF_WAY), GRADIENT, 2.5)
     legend = (("start", START), ("now", SOURCE), ("−gradient", GRADIENT))
     return _column("input: where the sampler looks", panel, legend)
 
 
-def corner_pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform) -> np.ndarray:
-    """Say how fast the corners of the frame move when θ goes against its gradient: (4, 2), normalised."""
+def pushes(theta: np.ndarray, gradient: np.ndarray, transform: Transform) -> np.ndarray:
+    """Say how fast the corners of the frame move, or the control points, when θ goes against its gradient: (N, 2)."""
     little = 1e-5
-    return (_corners(theta - little * gradient, transform) - _corners(theta, transform)) / little
+    return (_held(theta - little * gradient, transform) - _held(theta, transform)) / little
 
 
 def output_panel(output: Tensor, outline: list[np.ndarray], step: int, loss: float, verdict: str = "") -> Image.Image:
@@ -128,8 +132,11 @@ def _height(loss: np.ndarray | float, most: float) -> np.ndarray:
     return -np.log10(np.clip(np.divide(loss, most), 10.0**-DECADES, 1.0))
 
 
-def _corners(theta: np.ndarray, transform: Transform) -> np.ndarray:
-    return target_border(torch.from_numpy(theta), transform, points=2)[:4].numpy()
+def _held(theta: np.ndarray, transform: Transform) -> np.ndarray:
+    """Where the corners of the target look, or the control points if there are some: (N, 2)."""
+    control, one = transform.control_points().double(), torch.from_numpy(theta)
+    looks = transform.map(one[None], control[None])[0] if len(control) else target_border(one, transform, 2)[:4]
+    return looks.numpy()
 
 
 def _frame(theta: np.ndarray, transform: Transform) -> np.ndarray:

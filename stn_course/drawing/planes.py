@@ -81,14 +81,19 @@ def line_through(line: np.ndarray) -> np.ndarray:
 
 
 class Planes:
-    """The three panels for an image (C, H, W), its output (C, H', W') and a θ (n_params,), float64, target → source."""
+    """The three panels for an image (C, H, W), its output (C, H', W') and a θ (n_params,), float64, target → source.
 
-    def __init__(self, image: Tensor, output: Tensor, transform: Transform, theta: Tensor):
-        self.image, self.output = image, output
+    `point` is the number of a control point to be marked, of families that have some.
+    """
+
+    def __init__(self, image: Tensor, output: Tensor, transform: Transform, theta: Tensor, point: int | None = None):
+        self.image, self.output, self.point = image, output, point
         self.reach = REACH_INPUT / aspect(image)
         grid, targets = _targets(1 if "straight lines" in transform.keeps else PIECES)
         looks = transform.homogeneous(theta[None], targets)[0].numpy()  # all points at once, (N, 3)
         self.looks = looks[-7:-3]  # of the corners
+        self.control = transform.control_points().double()
+        self.moved = transform.map(theta[None], self.control[None])[0].numpy() if len(self.control) else self.control
         self.corners = _seen(self.looks, self.reach)
         self.sees_dot = bool(np.isfinite(self.corners[0]).all())
         lines = looks[:-7].reshape(-1, 2, 3)
@@ -104,6 +109,7 @@ class Planes:
         panel.segments(self.grid, SOURCE, 1)
         panel.dashed(self.meeting)
         panel.segments(self.border, SOURCE, 3)
+        panel.control(self.moved, self.point, SOURCE)
         _ticks(panel, self.reach, OUTSIDE)  # last, so that no line of the frame hides a number
         panel.corners(self.corners, SOURCE)
         return panel.picture()
@@ -115,6 +121,7 @@ class Planes:
         panel.segments(grid_lines(), TARGET, 1)
         panel.segments(BORDER, TARGET, 3)
         panel.dashed(self.horizon)
+        panel.control(self.control, self.point, TARGET)
         panel.corners(CORNERS, TARGET)
         return panel.picture()
 
@@ -154,6 +161,13 @@ class _Sheet(Panel):
         """Draw a large dot at the first of four points, the top left corner, and small ones at the others."""
         self.dots(points[1:], colour, 3.2)
         self.dots(points[:1], colour, 6, PAPER)
+
+    def control(self, points: np.ndarray, chosen: int | None, colour: str) -> None:
+        """Draw a dot at each of some points, and a ring around the chosen one."""
+        if chosen is not None:
+            self.dots(points[chosen : chosen + 1], INK, 9, PAPER)
+            self.dots(points[chosen : chosen + 1], PAPER, 6.5)
+        self.dots(points, colour, 4, PAPER)
 
     def plane(self, pixels: Tensor, corners: np.ndarray) -> None:
         """Draw an image (C, H, W) with its corners, from the top left clockwise, at these points (4, 2)."""

@@ -40,6 +40,21 @@ def write_theta(theta: Sequence[float]) -> str:
     return ", ".join(repr(value).removesuffix(".0") for value in theta)
 
 
+def theta_in_short(theta: Sequence[float], transform: Transform) -> str:
+    """Write θ for a caption: all of it, or of more than eight numbers the first four that differ from the identity's.
+
+    Example:
+        >>> from stn_course.transforms import Attention
+        >>> theta_in_short((0.5, 0.0, -0.25), Attention())
+        'θ = 0.5, 0, -0.25'
+    """
+    if transform.n_params <= 8:
+        return f"θ = {write_theta(theta)}"
+    neutral = checked_theta(transform.identity(), transform)
+    moved = [f"{name} = {value:g}" for name, value, here in zip(transform.names, theta, neutral) if value != here]
+    return f"θ of the identity{', but ' if moved else ''}{', '.join(moved[:4])}{', …' if len(moved) > 4 else ''}"
+
+
 def checked_theta(theta: Sequence[float] | Tensor, transform: Transform) -> tuple[float, ...]:
     """Round θ to six decimals, or raise a ValueError."""
     numbers = [float(value) for value in (theta.tolist() if isinstance(theta, Tensor) else theta)]

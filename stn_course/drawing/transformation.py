@@ -13,7 +13,7 @@ from stn_course.drawing.panel import Still, below, font
 from stn_course.drawing.planes import PANEL, Planes
 from stn_course.drawing.sample_images import digit, test_card
 from stn_course.drawing.scene import Scene
-from stn_course.drawing.theta_text import checked_theta, write_theta
+from stn_course.drawing.theta_text import checked_theta, theta_in_short
 from stn_course.palette import INK, PAPER, QUIET
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine, Transform, check_transform
@@ -46,6 +46,8 @@ class TransformationScene(Scene):
         if not self.images:
             raise ValueError("expected at least one image, got none")
         self.start = {"theta": self.presets()["identity"], "image": self.first}
+        if len(transform.control_points()):
+            self.start["point"] = 0
 
     @property
     def first(self) -> str:
@@ -61,12 +63,18 @@ class TransformationScene(Scene):
         named = algebra.presets(self.transform, self.size(image))
         return {name: checked_theta(theta, self.transform) for name, theta in named.items()}
 
-    def compose(self, theta: Sequence[float] | Tensor, image: str | None = None) -> Image.Image:
-        """Draw the input with the sampling grid, the output, and the two planes in space, for one θ (n_params,)."""
+    def compose(
+        self, theta: Sequence[float] | Tensor, image: str | None = None, point: int | None = None
+    ) -> Image.Image:
+        """Draw the input with the sampling grid, the output, and the two planes in space, for one θ (n_params,).
+
+        `point` is the number of the control point to be marked, in a family that has some.
+        """
         source = self.images[image or self.first]
         row = torch.as_tensor(theta, dtype=torch.float32).detach().cpu().reshape(1, -1)
-        planes = Planes(source, warp(source[None], row, self.transform)[0], self.transform, row[0].double())
+        planes = Planes(source, warp(source[None], row, self.transform)[0], self.transform, row[0].double(), point)
         dot = "dot: the output's top left corner" + ("" if planes.sees_dot else ", out of view")
+        dot = dot if point is None else "ring: where the chosen control point looks"
         met = "dashed: where the grid's parallels meet" if len(planes.meeting) else dot
         lost = "dashed: the horizon, where w = 0" if len(planes.horizon) else "the same lines, on the regular grid"
         joined = "each corner above looks at its corner below"
@@ -93,7 +101,7 @@ class TransformationScene(Scene):
         for state in states:
             theta = named[state] if isinstance(state, str) else checked_theta(state, self.transform)
             name = f"{state}:  " if isinstance(state, str) else ""
-            words.append(f"{name}θ = {write_theta(theta)}")
+            words.append(f"{name}{theta_in_short(theta, self.transform)}")
             caption = Image.new("RGB", (WIDTH, CAPTION), PAPER)
             ImageDraw.Draw(caption).text((MARGIN, 8), words[-1], INK, font(15))
             pictures += [caption, self.compose(theta, image)]

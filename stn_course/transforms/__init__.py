@@ -31,6 +31,7 @@ Everything else has a default, which a family may replace in its file:
     ranges     {"bend": Range(-1, 1, 0.01)}       of the sliders, by the name of an entry or of a part
     presets    {"smile": {"bend": 0.5}}           θ to begin from, by the parts that differ from the identity's
     keeps      ("straight lines", "parallels")    what it never changes; lines that it may bend are drawn bent
+    control_points                                if θ is where some points look: they are marked, and moved one by one
     formula                                       θ as text
 
 A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. To put a family into
@@ -43,6 +44,7 @@ from stn_course.transforms.attention import Attention
 from stn_course.transforms.matrix import MatrixTransform
 from stn_course.transforms.projective import HORIZON, Projective
 from stn_course.transforms.similarity import Similarity
+from stn_course.transforms.thin_plate_spline import ThinPlateSpline
 from stn_course.transforms.transform import Range, Transform, check_transform, regular_grid, without_autocast
 from stn_course.transforms.translation import Translation
 
@@ -52,6 +54,7 @@ FAMILIES: tuple[Transform, ...] = (
     Similarity(),
     Projective(),
     Translation(),
+    ThinPlateSpline(),
 )
 """The families of the course."""
 
@@ -64,6 +67,7 @@ __all__ = [
     "Projective",
     "Range",
     "Similarity",
+    "ThinPlateSpline",
     "Transform",
     "Translation",
     "check_transform",

@@ -20,6 +20,7 @@ from stn_course.widgets.sliders import number_slider, whole_slider
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 READING_RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 YOUR_OWN = "your own"
+A_LINE = 8  # numbers of θ in the read-out
 LABEL, WIDE = "88px", "384px"
 LABELS = {"description_width": LABEL}
 SLIDERS = {  # setting → what it is called, and what it goes through
@@ -69,7 +70,8 @@ class _Descent(Explorer):
 
     def _lay_out(self) -> None:
         self.controls = {name: getattr(self, name) for name in ("preset", "play", "reset", *self.scene.start)}
-        self.readout = ipywidgets.HTML(layout=ipywidgets.Layout(height="52px"))
+        lines = 1 + math.ceil(self.scene.transform.n_params / A_LINE)
+        self.readout = ipywidgets.HTML(layout=ipywidgets.Layout(height=f"{12 + 20 * lines}px"))
         going = [getattr(self, name) for name in ("step", "rate", "blur", "sampler", "digits") if name in self.controls]
         going.insert(0, ipywidgets.HTML("<b>the descent</b>"))
         start = [ipywidgets.HTML("<b>where it starts</b>"), *(getattr(self, setting) for setting in STARTS)]
@@ -111,9 +113,9 @@ class ThetaDescent(_Descent):
     """Step through, or play, gradient descent on θ alone; see it work, overshoot, run away, or not move at all.
 
     Left the input with the frame where the sampler looks, where it started (pale), and green arrows: where the gradient
-    pushes the corners. In the middle the output, in the outline of the template that it should become. Right the loss
-    up to the step that is shown. With a blur, the first steps show blurred pictures; the loss is always that of the
-    sharp ones.
+    pushes the corners, or the control points of a family that has some. In the middle the output, in the outline of the
+    template that it should become. Right the loss up to the step that is shown. With a blur, the first steps show
+    blurred pictures; the loss is always that of the sharp ones.
 
     The arguments are those of `drawing.descent.DescentScene`.
 
@@ -162,7 +164,8 @@ def _alike(preset: dict, settings: dict) -> bool:
 
 def _in_words(descent: Trajectory, step: int) -> str:
     """Write the numbers of a step in two aligned lines, in the theme's own colours."""
-    theta = "  ".join(f"{value:7.3f}" for value in descent.theta(step) + 0.0).replace("-", "−")
+    numbers = [f"{value:7.3f}".replace("-", "−") for value in descent.theta(step) + 0.0]
+    theta = "\n   ".join("  ".join(numbers[at : at + A_LINE]) for at in range(0, len(numbers), A_LINE))
     size = np.linalg.norm(descent.gradient(step))
     blur = f"    blur {descent.blur(step):.1f} px" if descent.blur(0) else ""
     return (

@@ -1,5 +1,6 @@
 """What θ does, in the reader's own hands: sliders for θ and for its parts, and the picture that follows them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -30,6 +31,9 @@ class TransformationExplorer(Explorer):
 
     Parts and presets are those for the size of the image shown, so a turned frame keeps its right angles in any.
     Another image leaves θ as it is; if it has another aspect ratio, the same θ has other parts.
+
+    A family with control points has a board with a button for each, and the sliders of the chosen one, which has a ring
+    in the pictures.
 
     The arguments are those of `drawing.transformation.TransformationScene`; the family decides which sliders there are.
 
@@ -68,6 +72,8 @@ class TransformationExplorer(Explorer):
         )
         ranges = self.transform.ranges
         self.theta_sliders = [number_slider(name, ranges.get(name, Range())) for name in self.transform.names]
+        labels = [name[1:] for name in self.transform.names[::2]] if "point" in self.scene.start else []
+        self.point = _board("point", labels)
         parts = [name for name in part_names(self.transform) if name not in self.transform.names]  # or they are θ
         self.part_sliders = [number_slider(name.replace("_", " "), ranges.get(name, Range())) for name in parts]
         self.preset = ipywidgets.Dropdown(
@@ -87,13 +93,22 @@ class TransformationExplorer(Explorer):
             "image": self.image,
             "upload": self.upload,
             "preset": self.preset,
-            "invert": self.invert,
+            **({"invert": self.invert} if self.transform.invertible else {}),
             "reset": self.reset,
-            "mode": self.mode,
+            **({"mode": self.mode} if parts else {}),
+            **({"point": self.point} if labels else {}),
             **{slider.description: slider for slider in (*self.theta_sliders, *self.part_sliders)},
             "theta_text": self.theta_text,
         }
-        for control in (self.image, self.mode, self.preset, self.theta_text, *self.theta_sliders, *self.part_sliders):
+        for control in (
+            self.image,
+            self.mode,
+            self.point,
+            self.preset,
+            self.theta_text,
+            *self.theta_sliders,
+            *self.part_sliders,
+        ):
             control.observe(self._changed, names="value")
         self.upload.observe(self._uploaded, names="value")
         self.invert.on_click(self._invert)
@@ -113,10 +128,14 @@ class TransformationExplorer(Explorer):
             )
 
         self._theta_rows, self._part_rows = columns(self.theta_sliders), columns(self.part_sliders)
+        of_theta = self._theta_rows
+        if self.point.options:
+            self._theta_rows.layout.flex = "1 1 0"
+            of_theta = row(self.point, self._theta_rows)
         self.widget = ipywidgets.VBox(
             [
                 row(self.image, self.upload, self.preset, self.invert, self.reset, self.mode),
-                self._theta_rows,
+                of_theta,
                 self._part_rows,
                 self.picture,
                 row(self.matrix, self.theta_text, justify="space-between"),
@@ -125,13 +144,20 @@ class TransformationExplorer(Explorer):
         )
 
     def state(self) -> dict:
-        return {"theta": self.theta, "image": self.image.value}
+        point = {"point": self.point.value} if self.point.options else {}
+        return {"theta": self.theta, "image": self.image.value} | point
 
-    def set(self, theta: Sequence[float] | Tensor | None = None, image: str | None = None) -> None:
-        """Set θ, the image, or both, and redraw once."""
+    def set(
+        self,
+        theta: Sequence[float] | Tensor | None = None,
+        image: str | None = None,
+        point: int | None = None,
+    ) -> None:
+        """Set θ, the image, the number of the control point that has the sliders, or all, and redraw once."""
         theta = self.theta if theta is None else checked_theta(theta, self.transform)
         with self._unheard():
             self.image.value = self.image.value if image is None else image
+            self.point.value = self.point.value if point is None else point
         self._show(theta)
 
     @property
@@ -170,7 +196,10 @@ class TransformationExplorer(Explorer):
             self.theta_text.value = write_theta(self.theta)
             names = (name for name, known in self.presets.items() if known == self.theta)
             self.preset.value = next(names, NONE_OF_THEM)
+        for number, slider in enumerate(self.theta_sliders if self.point.options else ()):
+            slider.layout.display = "flex" if number // 2 == self.point.value else "none"
         self._theta_rows.layout.display = "grid" if self.mode.value == "θ" else "none"
+        self.point.layout.display = None if self.mode.value == "θ" else "none"
         self._part_rows.layout.display = "grid" if self.mode.value == "parts" else "none"
         self.matrix.value = f'<div style="{FORMULA}">{escape(self.transform.formula(self.theta))}</div>'
 
@@ -201,7 +230,7 @@ class TransformationExplorer(Explorer):
                 self._show(read_theta(control.value, self.transform))
             elif control is self.preset and control.value in self.presets:
                 self._show(self.presets[control.value])
-            else:  # another image, or the other set of sliders
+            else:  # another image or point, or the other set of sliders
                 self._show(theta, self._parts)
         except ValueError as error:
             self._say(str(error))
@@ -247,6 +276,17 @@ def _moved_once_more(numbers: Sequence[float], index: int, change: dict) -> list
     """Return the numbers after another such change of the one at `index`; None if there is no telling."""
     further = one_further(change)
     return None if further is None else [*numbers[:index], round(further, DECIMALS), *numbers[index + 1 :]]
+
+
+def _board(name: str, labels: Sequence[str]) -> ipywidgets.ToggleButtons:
+    """Make a button for each of some points, in rows like theirs."""
+    columns = math.isqrt(len(labels))
+    return ipywidgets.ToggleButtons(
+        options=[(label, number) for number, label in enumerate(labels)],
+        tooltips=[f"{name} {label}" for label in labels],
+        layout=_wide(44 * columns + 12),
+        style={"button_width": "40px"},
+    )
 
 
 def _wide(pixels: int) -> ipywidgets.Layout:
