@@ -53,9 +53,11 @@ TURNING = course_recipe(
     weight_decay=0.01,
     phases=(Phase(1 / 8, distortion=0.15), Phase(1 / 2, classifier=False), Phase(1.0)),
 )
-# the same with a classifier that never sees anything but upright digits
+# the same with a classifier that never sees anything but upright digits; at five times the rate θ ran away at once
 BEHIND_UPRIGHT = replace(
-    TURNING, phases=(Phase(1 / 5, distortion=0.0, localisation=False), Phase(1.0, classifier=False))
+    TURNING,
+    localisation_rate=1.0,
+    phases=(Phase(1 / 5, distortion=0.0, localisation=False), Phase(1.0, classifier=False)),
 )
 
 
