@@ -52,6 +52,7 @@ BUILT_NOWHERE = {
     "algebra.reach",
     "sampling.check_sampling",
     "sampling.in_one_dtype",
+    "distortions.Distortion",
     "data.DataError",
     "data.ImageData",
     "models.Look",

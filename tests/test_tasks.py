@@ -197,6 +197,25 @@ def test_the_thetas_of_several_looks_are_recorded_a_list_a_look(monkeypatch, tmp
     torch.testing.assert_close(recorded, expected, atol=5e-3, rtol=0)  # float16 weights, four decimals
 
 
+class Nameless(RTS):
+    """RTS, but without poses."""
+
+    label = "nameless"
+
+    def pose(self, theta):
+        return None
+
+
+def test_the_distortion_of_a_task_gives_distorted_data_its_name_and_its_poses_if_it_has_any():
+    task, digits = replace(rts_mnist.TASK, distortion=RTS(degrees=10)), load_mnist("test", offline=True)[:20]
+    images, labels, pose = task.posed_images(digits)
+    assert images.shape == (20, 1, 42, 42) and torch.equal(labels, digits.labels) and pose.degrees.abs().max() < 10
+    assert task.scored_images(digits).source.endswith(", distorted (RTS)")
+    other = replace(task, distortion=Nameless())
+    assert other.posed_images(digits) is None
+    assert other.scored_images(digits).source.endswith(", distorted (nameless)")
+
+
 # Recipes by their numbers, and in phases
 
 
