@@ -53,6 +53,7 @@ BUILT_NOWHERE = {
     "sampling.check_sampling",
     "sampling.in_one_dtype",
     "distortions.Distortion",
+    "distortions.Perspective",
     "data.DataError",
     "data.ImageData",
     "models.Look",

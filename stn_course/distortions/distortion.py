@@ -91,6 +91,19 @@ class Distortion:
             raise ValueError(f"expected images of {_times(self.image)} pixels, got {describe(images)}")
 
 
+def check_spread(spread: float) -> float:
+    """Return a standard deviation in pixels, or raise a ValueError that shows what came.
+
+    Example:
+        >>> check_spread(-1)
+        Traceback (most recent call last):
+        ValueError: expected spread in pixels, at least 0 and finite, got -1
+    """
+    if not 0 <= spread < math.inf:
+        raise ValueError(f"expected spread in pixels, at least 0 and finite, got {spread}")
+    return float(spread)
+
+
 def weaker_scale(scale: tuple[float, float], strength: float) -> tuple[float, float]:
     """Bring a range of scales nearer to 1: strength 1 leaves it, 0 makes it (1, 1).
 
