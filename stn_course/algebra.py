@@ -42,7 +42,8 @@ def compose(first: Theta, then: Theta, transform: Transform = Affine()) -> Theta
         (tensor([[0.5000, 0.0000, 0.2500, 0.0000, 0.5000, 0.0000]]),
          tensor([[0.5000, 0.0000, 0.5000, 0.0000, 0.5000, 0.0000]]))
     """
-    return transform.from_matrix(transform.matrix(first) @ transform.matrix(then))
+    both = transform.matrix(first) @ transform.matrix(then)
+    return transform.from_matrix(both)
 
 
 def invert(theta: Theta, transform: Transform = Affine()) -> Theta:

@@ -18,6 +18,7 @@ from stn_course.algebra import compose, from_parts, invert, part_names, presets,
 from stn_course.drawing.descent import PRESETS, DescentScene
 from stn_course.drawing.descent_panels import SIDE, TITLE, VIEW, input_panel
 from stn_course.drawing.planes import PANEL
+from stn_course.drawing.theta_text import checked_theta
 from stn_course.models import STCNN
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
 from stn_course.transforms import FAMILIES, Affine, MatrixTransform, Transform, regular_grid
@@ -68,7 +69,7 @@ Bend = of_the_docstring()
 ALL = [*FAMILIES, Bend(), Swirl(), Turn()]
 families = pytest.mark.parametrize("transform", ALL, ids=repr)
 matrices = pytest.mark.parametrize("transform", [each for each in ALL if each.invertible], ids=repr)
-others = pytest.mark.parametrize("transform", [Bend(), Swirl()], ids=repr)
+others = pytest.mark.parametrize("transform", [each for each in ALL if not each.invertible], ids=repr)
 
 
 def near_identity(transform, seed, n=1, far=0.3):
@@ -126,6 +127,24 @@ def test_the_gradient_by_hand_is_that_of_automatic_differentiation(transform, se
 
 
 @families
+def test_the_jacobian_is_the_derivative_in_the_points(transform):
+    theta, points = near_identity(transform, 4, n=2), uniform(5, 2, 3, 2, low=-1.5, high=1.5)
+    jacobian = transform.jacobian(theta, points)
+    assert jacobian.shape == (2, 3, 2, 2)
+    each = torch.autograd.functional.jacobian(lambda p: transform.map(theta, p), points)  # (2, 3, 2, 2, 3, 2)
+    own = each.diagonal(dim1=0, dim2=3).diagonal(dim1=0, dim2=2).permute(2, 3, 0, 1)
+    torch.testing.assert_close(jacobian, own, rtol=1e-10, atol=1e-10)
+    step = torch.tensor([1e-6, 0], dtype=torch.float64)
+    moved = (transform.map(theta, points + step) - transform.map(theta, points - step)) / 2e-6
+    torch.testing.assert_close(jacobian[..., 0], moved, rtol=1e-6, atol=1e-6)
+    leaf = theta.requires_grad_()
+    transform.jacobian(leaf, points).det().sum().backward()  # so that a fold can be made dear
+    assert leaf.grad.isfinite().all()
+    with pytest.raises(ValueError, match=r"points of shape \(B, ..., 2\)"):
+        transform.jacobian(theta, points[..., :1])
+
+
+@families
 @few
 @given(seeds)
 def test_parts_say_the_same_as_theta(transform, seed):
@@ -158,8 +177,10 @@ def test_two_warps_are_one_and_one_is_undone(transform, seed):
 
 @others
 def test_a_family_without_a_matrix_says_so(transform):
-    with pytest.raises(TypeError, match=rf"family of matrices, such as Affine\(\), got {re.escape(repr(transform))}"):
-        invert(transform.identity()[None], transform)
+    theta = transform.identity()[None]
+    for use in (lambda: invert(theta, transform), lambda: compose(theta, theta, transform)):
+        with pytest.raises(TypeError, match=rf"of matrices, such as Affine\(\), got {re.escape(repr(transform))}"):
+            use()
 
 
 @pytest.mark.parametrize("transform", [each for each in FAMILIES if "angles" in each.keeps], ids=repr)
@@ -195,7 +216,9 @@ def test_the_explorer_shows_it(transform):
         slider.value = slider.value + 25 * slider.step
         assert bytes(explorer.picture.value) != before and "expected" not in explorer.message.value
     explorer.reset.click()
-    assert explorer.theta == tuple(transform.identity().tolist()) and set(transform.presets) < {*explorer.presets}
+    assert explorer.theta == checked_theta(transform.identity(), transform) and set(transform.presets) < {
+        *explorer.presets
+    }
     assert explorer.matrix.value.count("\n") >= min(2, transform.n_params) - 1
     assert len(explorer.theta_sliders) == transform.n_params
     has_parts = part_names(transform) != transform.names

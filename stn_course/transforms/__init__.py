@@ -43,6 +43,7 @@ from stn_course.transforms.attention import Attention
 from stn_course.transforms.matrix import MatrixTransform
 from stn_course.transforms.projective import HORIZON, Projective
 from stn_course.transforms.similarity import Similarity
+from stn_course.transforms.thin_plate_spline import ThinPlateSpline
 from stn_course.transforms.transform import Range, Transform, check_transform, regular_grid, without_autocast
 from stn_course.transforms.translation import Translation
 
@@ -52,6 +53,7 @@ FAMILIES: tuple[Transform, ...] = (
     Similarity(),
     Projective(),
     Translation(),
+    ThinPlateSpline(),
 )
 """The families of the course."""
 
@@ -64,6 +66,7 @@ __all__ = [
     "Projective",
     "Range",
     "Similarity",
+    "ThinPlateSpline",
     "Transform",
     "Translation",
     "check_transform",

@@ -99,7 +99,7 @@ class Transform:
         for name, numbers in cls.ranges.items():
             if not isinstance(numbers, Range):
                 raise TypeError(f"expected the range of {name!r} as a Range(low, high, step), got {numbers!r}")
-        for name, parts in cls.presets.items():
+        for name, parts in cls.presets.items() if isinstance(cls.presets, Mapping) else ():  # a property needs self
             if not isinstance(parts, Mapping):
                 raise TypeError(f"expected the preset {name!r} as a dict, part → number, got {parts!r}")
 
@@ -150,6 +150,26 @@ class Transform:
         self.check_theta(theta)
         self.check_points(theta, points)
         return tuple(entry.reshape(-1, *[1] * (points.ndim - 2)) for entry in theta.unbind(1))
+
+    def jacobian(self, theta: Theta, points: Points) -> Tensor:
+        """Differentiate the map at points of the target: (B, n_params), (B, ..., 2) → (B, ..., 2, 2).
+
+        The first column says how (x_s, y_s) moves for a step along x_t, the second for one along y_t. The determinant
+        is the area that a small piece of the target looks at, over its own; below 0 it is seen mirrored. A motion that
+        is mirrored at some points and not at others folds the source, and shows pieces of it twice.
+
+        Example:
+            >>> from stn_course.transforms import Affine
+            >>> Affine().jacobian(torch.tensor([[1.0, 2, 0, 3, 4, 0]]), torch.zeros(1, 2))
+            tensor([[[1., 2.],
+                     [3., 4.]]])
+        """
+        self.check_theta(theta)
+        self.check_points(theta, points)
+        points = points.to(theta.dtype)
+        source, pull_back = torch.func.vjp(lambda at: self.map(theta, at), points)  # each looks where it alone says
+        rows = [pull_back(axis.expand_as(source)) for axis in torch.eye(2, dtype=theta.dtype, device=theta.device)]
+        return torch.stack([row for (row,) in rows], dim=-2)
 
     def check_points(self, theta: Theta, points: Points) -> None:
         """Raise a ValueError, in words, unless points are (B, ..., 2) for as many θ."""
