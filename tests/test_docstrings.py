@@ -54,6 +54,7 @@ BUILT_NOWHERE = {
     "sampling.check_sampling",
     "sampling.in_one_dtype",
     "distortions.Distortion",
+    "distortions.Elastic",
     "distortions.Perspective",
     "data.DataError",
     "data.ImageData",

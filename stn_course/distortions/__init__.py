@@ -7,7 +7,8 @@ Source: Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.4.
 """
 
 from stn_course.distortions.distortion import Distortion, Pose
+from stn_course.distortions.elastic import Elastic
 from stn_course.distortions.perspective import Perspective
 from stn_course.distortions.rts import RTS, StraightRTS
 
-__all__ = ["RTS", "Distortion", "Perspective", "Pose", "StraightRTS"]
+__all__ = ["RTS", "Distortion", "Elastic", "Perspective", "Pose", "StraightRTS"]

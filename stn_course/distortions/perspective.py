@@ -122,7 +122,8 @@ class Perspective(Distortion):
         return (bulges & round_the_middle).all(-1)
 
 
-@lru_cache(16)  # made once a device: a copy in each batch would make a GPU wait
+@lru_cache(16)
+@torch.inference_mode(False)  # made once a device: a copy in each batch would make a GPU wait
 def _corners(dtype: torch.dtype, device: torch.device | str) -> Points:
     """Make the corners of an image's box in its own coordinates, (4, 2), clockwise on the screen."""
     return torch.tensor(((-1, -1), (1, -1), (1, 1), (-1, 1)), dtype=dtype, device=device)
