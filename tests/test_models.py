@@ -32,7 +32,7 @@ from stn_course.models import (
 )
 from stn_course.models.residual import Residual
 from stn_course.spatial_transformer import SpatialTransformer, ThetaHead, warp
-from stn_course.transforms import FAMILIES, Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective, ThinPlateSpline
 
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
 NETWORKS = {  # name → how it is made, what it takes, how many parameters it has
@@ -43,6 +43,8 @@ NETWORKS = {  # name → how it is made, what it takes, how many parameters it h
     "fcn": (FCN, CANVAS, 399_566),
     "st-fcn": (STFCN, CANVAS, 400_225),
     "st-fcn-projective": (functools.partial(STFCN, Projective()), CANVAS, 400_291),
+    "st-cnn-tps": (functools.partial(STCNN, ThinPlateSpline()), CANVAS, 111_024),
+    "st-fcn-tps": (functools.partial(STFCN, ThinPlateSpline()), CANVAS, 401_083),
     "tutorial": (TutorialSTN, SMALL, 27_360),
     "tutorial-baseline": (TutorialCNN, SMALL, 27_296),
     "cifar": (CifarSTN, COLOUR, 1_585_008),
@@ -59,6 +61,8 @@ NETWORKS = {  # name → how it is made, what it takes, how many parameters it h
 PAIRS = {  # a network with a transformer → its baseline
     "st-cnn": "cnn",
     "st-cnn-projective": "cnn",
+    "st-cnn-tps": "cnn",
+    "st-fcn-tps": "fcn",
     "st-fcn": "fcn",
     "st-fcn-projective": "fcn",
     "tutorial": "tutorial-baseline",

@@ -83,10 +83,11 @@ class Contestant:
     title: str  # what tables and figures call it
     model: Callable[[], nn.Module]  # makes the network, untrained
     recipes: Mapping[str, Recipe]  # "course", and "published" where there is something to repeat
-    published: float | None = None  # what the original reported, in per cent
+    published: float | None = None  # what the original of the recipe "published" reported, in per cent
     tries: tuple[str, ...] = ()  # the names of recipes to choose from, as many for each rival; see `compare`
     baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
     profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
+    paper: float | None = None  # the test error in table 1 of the paper that introduced transformers, in per cent
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe by its name, or "course" with other numbers: BATCH_SIZE-RATE-LOCALISATION_RATE.
