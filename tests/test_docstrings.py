@@ -46,7 +46,6 @@ BUILT_NOWHERE = {
     "checks.describe",
     "checks.lookup",
     "transforms.Range",
-    "transforms.ThinPlateSpline",  # 07 does not exist yet
     "transforms.check_transform",
     "transforms.without_autocast",
     "algebra.presets",
