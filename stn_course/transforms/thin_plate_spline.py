@@ -238,8 +238,8 @@ def _basis(points: int, size: Size, align_corners: bool) -> np.ndarray:
 
 def _constant(make: Callable[..., np.ndarray], *arguments, dtype: torch.dtype, device: torch.device) -> Tensor:
     """What `make` makes, as a tensor that is kept for the next time, so that nobody waits for a copy to a GPU."""
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if recorded or type(torch.empty(0)) is not Tensor:  # what is made there, or has only a shape, must not be kept
+    # under `torch.compile`, `torch.export` and their like what is made may have a shape alone, and must not be kept
+    if torch.compiler.is_compiling() or type(torch.empty(0)) is not Tensor:
         return _made(make, arguments, dtype, device)
     return _kept(make, arguments, dtype, device)
 

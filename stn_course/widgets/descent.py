@@ -113,9 +113,9 @@ class ThetaDescent(_Descent):
     """Step through, or play, gradient descent on θ alone; see it work, overshoot, run away, or not move at all.
 
     Left the input with the frame where the sampler looks, where it started (pale), and green arrows: where the gradient
-    pushes the corners, or the control points of a family that has some. In the middle the output, in the outline of the template that it should become. Right the loss
-    up to the step that is shown. With a blur, the first steps show blurred pictures; the loss is always that of the
-    sharp ones.
+    pushes the corners, or the control points of a family that has some. In the middle the output, in the outline of the
+    template that it should become. Right the loss up to the step that is shown. With a blur, the first steps show
+    blurred pictures; the loss is always that of the sharp ones.
 
     The arguments are those of `drawing.descent.DescentScene`.
 
