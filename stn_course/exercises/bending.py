@@ -359,7 +359,7 @@ def _(grid):
         "A thin plate spline can be held at any points, also at `looks`, which are not regular.",
         "Hold it at `looks`, with the values `control`, and read off where it takes the points `control`.",
     ),
-    success="Yes: exact at the places where the points look, and nearly right between them.",
+    success="Yes: of small bends, 0.69 pixels of 28 in the mean (a normal of 0.05), this one leaves 0.07.",
     gives="where the control points of the spline that goes back look, (n, 2)",
 )
 def bend_back(control, looks):
@@ -367,7 +367,7 @@ def bend_back(control, looks):
 
 
 @bend_back.mistake(
-    "every point goes as far the other way: right for tiny moves only. The move is needed at another place"
+    "every point goes as far the other way, as if the move were needed where the point stands: hold a spline at `looks`"
 )
 def _(control, looks):
     return 2 * control - looks
