@@ -15,6 +15,8 @@ from stn_course.checks import Images, Theta
 from stn_course.distortions import RTS, Pose
 from stn_course.transforms import Affine, MatrixTransform, Transform, regular_grid
 
+NOISE = 1e-3  # a part of the pose that varies less, in degrees or as a share, varies by rounding alone
+
 
 class TakenBack(NamedTuple):
     """Of one part of the pose: the share that is taken back, and how closely it follows the true one.
@@ -110,7 +112,8 @@ def recovered_pose(distortion: RTS, theta: Theta, transform: Transform = Affine(
 def taken_back(true: Pose, recovered: Pose, labels: Tensor) -> dict[str, TakenBack]:
     """Compare poses within each class: "angle", "size" (its logarithm), "x" and "y" → `TakenBack`.
 
-    `labels` is (B,), int64. Frames that are flat, and so have no pose, are left out. Two angles differ by 180° at most.
+    `labels` is (B,), int64. Frames that are flat, and so have no pose, are left out; so is a part that the distortion
+    leaves as it is. Two angles differ by 180° at most.
 
     Built in: 05, "Does it recover the pose?".
 
@@ -133,10 +136,14 @@ def taken_back(true: Pose, recovered: Pose, labels: Tensor) -> dict[str, TakenBa
     covered = (t * r).sum(0)
     slopes = covered / t.square().sum(0)
     correlations = covered / (t.square().sum(0) * r.square().sum(0)).sqrt()
+    varies = t.square().mean(0).sqrt() > NOISE
     names = ("angle", "size", "x", "y")
     return {
         name: TakenBack(slope, correlation)
-        for name, slope, correlation in zip(names, slopes.tolist(), correlations.nan_to_num(0).tolist(), strict=True)
+        for name, slope, correlation, varied in zip(
+            names, slopes.tolist(), correlations.nan_to_num(0).tolist(), varies.tolist(), strict=True
+        )
+        if varied
     }
 
 

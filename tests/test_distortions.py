@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import few
 
 from stn_course.data import load_mnist
-from stn_course.distortions import RTS, Pose, StraightRTS
+from stn_course.distortions import RTS, Distortion, Pose, StraightRTS
 
 N = 20_000
 LIMIT = 1.95  # of √n times the Kolmogorov-Smirnov distance; a true hypothesis exceeds it once in a thousand times
@@ -545,3 +545,37 @@ def test_what_the_canvas_cut_off_is_not_brought_back():
     seen = straight.apply(torch.ones(1, 1, 20, 20), straight.theta(pose(45.0, dtype=torch.float32)))
     assert seen[0, 0, 10, 10] == 1 and seen[0, 0, 0, 0] == 0
     assert isinstance(straight.weaker(0.5), StraightRTS)
+
+
+# A distortion of one's own
+
+
+class Mirror(Distortion):
+    """Half of the images are mirrored."""
+
+    label = "mirror"
+
+    def __init__(self, canvas=12, image=8, scale=(1, 1)):
+        super().__init__(canvas, image, scale)
+
+    def sample(self, n, generator=None, dtype=torch.float32):
+        side = 2 * torch.randint(2, (n, 1), generator=generator) - 1
+        return torch.tensor([[1.5, 0, 0, 0, 1.5, 0]], dtype=dtype) * torch.cat((side, *[torch.ones(n, 1)] * 5), dim=1)
+
+
+def test_a_distortion_of_ones_own_says_how_theta_is_drawn():
+    mirror, images = Mirror(), torch.rand(50, 2, 8, 8)
+    canvas = mirror(images, seeded())[..., 2:10, 2:10]
+    theirs = torch.stack(
+        [torch.isclose(canvas, some, atol=1e-5).flatten(1).all(1) for some in (images, images.flip(3))]
+    )
+    assert theirs.any(0).all() and 10 < theirs[0].sum() < 40
+    assert mirror.pose(mirror.sample(3, seeded())) is None
+    with pytest.raises(ValueError, match="canvas of at least the image's 20×20 pixels, got 12×12"):
+        Mirror(image=20)
+    with pytest.raises(ValueError, match="expected scale as"):
+        Mirror(scale=(1, 0.5))
+    with pytest.raises(NotImplementedError, match="expected Mirror to say what is weaker"):
+        mirror.weaker(0.5)
+    with pytest.raises(NotImplementedError, match="expected Distortion to say how it draws θ"):
+        Distortion(12, 8, (1, 1))(images)

@@ -21,7 +21,7 @@ from stn_course.__main__ import main
 from stn_course.algebra import compose, invert
 from stn_course.data import Normalise
 from stn_course.distortions import Pose
-from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise
+from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise, bending
 from stn_course.exercises.progress_file import note, read
 from stn_course.experiments import sign_test
 from stn_course.recovery import taken_back
@@ -167,6 +167,91 @@ RIGHT = {
 }
 
 
+def by_blocks(control, looks, points):
+    """No system at once: what bends first, among the w that meet the three conditions, then the affine part."""
+    K = exercises.spline_kernel.reference(torch.cdist(control, control))
+    P = torch.cat((control, torch.ones(len(control), 1).double()), 1)
+    free = torch.linalg.qr(P, mode="complete")[0][:, 3:]  # (n, n - 3): all w with Pᵀ w = 0
+    w = free @ torch.linalg.solve(free.T @ K @ free, free.T @ looks)
+    affine = torch.linalg.lstsq(P, looks - K @ w).solution
+    away = (points[:, None] - control).norm(dim=-1)
+    bends = torch.where(away > 0, away**2 * away.log(), 0) @ w
+    return (bends + torch.cat((points, torch.ones(len(points), 1).double()), 1) @ affine).numpy()
+
+
+def system_by_numpy(points):
+    """In NumPy, entry by entry."""
+    x, n = points.numpy(), len(points)
+    system = np.zeros((n + 3, n + 3))
+    for i in range(n):
+        for j in range(n):
+            r = np.hypot(*(x[i] - x[j]))
+            system[i, j] = r * r * np.log(r) if i != j else 0
+        system[i, n:] = system[n:, i] = 1, *x[i]
+    return system
+
+
+RIGHT |= {
+    "spline_kernel": lambda r: r.float() ** 2 * torch.log(r.float().clamp(min=1e-9)),
+    "spline_system": system_by_numpy,
+    "with_affine_part": by_blocks,
+    "folded_share": lambda grid: (
+        torch.linalg.det(
+            torch.stack((grid.diff(dim=1)[:-1], grid.diff(dim=0)[:, :-1]), dim=-1).flatten(0, 1).double()
+        ).numpy()
+        < 0
+    ).mean(),
+    "bend_back": lambda control, looks: by_blocks(looks, control, control),
+}
+
+
+def kernel_of_squares(r):
+    squared = r * r
+    return squared / 2 * torch.where(squared > 0, squared, 1.0).log()
+
+
+def kernel_in_place(r):
+    values = torch.zeros_like(r)
+    inside = r > 0
+    values[inside] = r[inside] ** 2 * r[inside].log()
+    return values
+
+
+def system_by_filling(points):
+    n = len(points)
+    system = torch.zeros(n + 3, n + 3)  # float32, as a learner makes it
+    system[:n, :n] = kernel_of_squares((points[:, None] - points).norm(dim=-1))
+    system[:n, n] = system[n, :n] = 1
+    system[:n, n + 1 :] = points
+    system[n + 1 :, :n] = points.mT
+    return system
+
+
+def affine_by_inverse(control, looks, points):
+    n = len(control)
+    theta = torch.linalg.inv(system_by_numpy_in_torch(control))[:, :n] @ looks
+    terms = torch.cat((kernel_of_squares(torch.cdist(points, control)), torch.ones(len(points), 1), points), 1)
+    return terms @ theta
+
+
+def affine_on_moves(control, looks, points):
+    return points + affine_by_inverse(control, looks - control, points)
+
+
+def system_by_numpy_in_torch(points):
+    return torch.from_numpy(system_by_numpy(points))
+
+
+def folded_in_loops(grid):
+    height, width, _ = grid.shape
+    folded = 0
+    for i in range(height - 1):
+        for j in range(width - 1):
+            (a, b), (c, d) = grid[i, j + 1] - grid[i, j], grid[i + 1, j] - grid[i, j]
+            folded += bool(a * d - b * c < 0)
+    return folded / ((height - 1) * (width - 1))
+
+
 def regular_grid_in_loops(size):
     height, width = size
     return [[((j + 0.5) * 2 / width - 1, (i + 0.5) * 2 / height - 1) for j in range(width)] for i in range(height)]
@@ -222,6 +307,14 @@ ALSO_RIGHT = [
     ("backward_warp", backward_without_loops),
     ("backward_warp", backward_by_fetching),
     ("pull_on_theta", pull_by_backward),
+    ("spline_kernel", kernel_of_squares),
+    ("spline_kernel", kernel_in_place),
+    ("spline_kernel", lambda r: torch.stack([x * x * x.log() if x > 0 else 0 * x for x in r.flatten()]).view(r.shape)),
+    ("spline_system", system_by_filling),
+    ("with_affine_part", affine_by_inverse),
+    ("with_affine_part", affine_on_moves),
+    ("folded_share", folded_in_loops),
+    ("bend_back", lambda control, looks: affine_by_inverse(looks, control, control)),
 ]
 
 
@@ -555,6 +648,16 @@ WRONG = [
     ("steady", sgd(0.03, 0.3), "steps of the localisation network are too large"),
     ("steady", sgd(0.003, 0.03), "needs, larger steps"),
     ("steady", lambda model: torch.optim.LBFGS(model.parameters()), "expected an optimiser"),
+    ("spline_kernel", lambda r: (r * r * r.log()).nan_to_num(), "its slope at 0 is NaN"),
+    ("spline_kernel", lambda r: torch.xlogy(r * r, r), "its slope at 0 is NaN"),
+    ("spline_kernel", lambda r: 0.5, "expected shape (2, 3), got ()"),
+    ("spline_kernel", lambda r: exercises.spline_kernel.reference(r).tolist(), "no gradient comes through"),
+    ("spline_system", lambda points: system_by_numpy(points)[::-1], ""),
+    ("with_affine_part", lambda control, looks, points: points, ""),
+    ("folded_share", lambda grid: 0.0, ""),
+    ("folded_share", lambda grid: grid, ""),
+    ("bend_back", lambda control, looks: by_blocks(control, looks, control), "already, read off at its own points"),
+    ("bend_back", lambda control, looks: by_blocks(looks, control, looks), "read it off at `control`"),
 ]
 
 
@@ -714,7 +817,8 @@ def test_a_solution_can_be_read(exercise, capsys):
         return
     # as the notebooks have them
     names = {"math": math, "torch": torch, "F": F, "nn": nn, "Affine": Affine, "warp": warp}
-    names |= {"SpatialTransformer": SpatialTransformer}
+    names |= {"SpatialTransformer": SpatialTransformer, "U": bending.U, "system": bending.system}
+    names |= {"terms": bending.terms, "through": bending.through}
     exec(said, names)
     assert exercise.evaluate(names[exercise.name]).status == "right"
 

@@ -318,9 +318,10 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     last = smoke.history.rows[-1]
     recorded = torch.tensor([last["theta"]] if len(thetas) == 1 else last["thetas"])
     torch.testing.assert_close(recorded, thetas, atol=5e-3, rtol=0)  # float16 weights, four decimals
-    posed = EXPERIMENTS[smoke.record["experiment"]].distortion is not None
-    parts = {"angle", "size", "x", "y"} if posed else set()
-    assert set(last.get("taken_back", {})) == parts
+    parts = {"angle", "size", "x", "y"}
+    without = {"r-mnist": parts - {"angle"}, "p-mnist": parts, "e-mnist": parts, "mnist": parts, "cifar10": parts}
+    left = parts - without.get(smoke.record["experiment"].partition("/")[0], set())
+    assert set(last.get("taken_back", {})) == left
 
 
 def test_what_is_taken_back_is_that_of_the_network_as_it_is(monkeypatch, tmp_path):
@@ -696,26 +697,36 @@ def test_a_run_on_a_gpu_goes_on_too(make_tiny, tmp_path, sigint):
 # The fixed distorted test split
 
 
-def test_the_distorted_test_split_is_the_same_forever():
-    test = distorted(load_mnist("test", offline=True), RTS())
-    assert test.digest == "b661da945ceb7900"
+SPLITS = {  # of the sample: task → its digest, and what its distortion is called
+    "rts-mnist": ("b661da945ceb7900", "RTS"),
+    "r-mnist": ("38e0017bf5c25730", "RTS"),
+    "p-mnist": ("66616f76b4cfaa45", "perspective"),
+    "e-mnist": ("350831befc216130", "elastic"),
+}
+
+
+@pytest.mark.parametrize("task", SPLITS)
+def test_the_distorted_test_split_is_the_same_forever(task):
+    test = EXPERIMENTS[f"{task}/cnn"].scored_images(load_mnist("test", offline=True))
+    digest, label = SPLITS[task]
+    assert test.digest == digest
     assert (test.images.dtype, test.images.shape) == (torch.uint8, (1000, 1, 42, 42))
     assert torch.equal(test.labels, load_mnist("test", offline=True).labels)
-    assert test.source.endswith(", distorted (RTS)")
+    assert test.source.endswith(f", distorted ({label})")
     assert not test.complete
 
 
-def test_it_does_not_depend_on_threads_or_on_how_it_is_cut_into_batches():
-    digits = load_mnist("train", offline=True)[:1100]
+@pytest.mark.parametrize("task", ["rts-mnist", "p-mnist", "e-mnist"])
+def test_it_does_not_depend_on_threads_or_on_how_it_is_cut_into_batches(task):
+    digits, distortion = load_mnist("train", offline=True)[:1100], EXPERIMENTS[f"{task}/cnn"].distortion
     with threads(1):
-        one = distorted(digits, RTS())
+        one = distorted(digits, distortion)
     with threads(2):
-        assert distorted(digits, RTS()).digest == one.digest
-    rts, generator = RTS(), torch.Generator().manual_seed(TEST_SEED)
-    theta = rts.sample(1100, generator, torch.float64)
+        assert distorted(digits, distortion).digest == one.digest
+    theta = distortion.sample(1100, torch.Generator().manual_seed(TEST_SEED), torch.float64)
     for size in (1, 333, 1100):
         parts = zip(digits.images.double().split(size), theta.split(size), strict=True)
-        made = torch.cat([rts.apply(images, thetas) for images, thetas in parts])
+        made = torch.cat([distortion.apply(images, thetas) for images, thetas in parts])
         assert torch.equal(made.round().to(torch.uint8), one.images)
 
 

@@ -13,7 +13,9 @@ from torch import nn
 
 from stn_course.models import (
     CNN,
+    FCN,
     STCNN,
+    STFCN,
     CifarCNN,
     CifarLeNet,
     CifarLeNetSTN,
@@ -30,7 +32,7 @@ from stn_course.models import (
 )
 from stn_course.models.residual import Residual
 from stn_course.spatial_transformer import SpatialTransformer, ThetaHead, warp
-from stn_course.transforms import FAMILIES, Affine, Attention, Projective
+from stn_course.transforms import FAMILIES, Affine, Attention, Projective, ThinPlateSpline
 
 SMALL, CANVAS, COLOUR, COLOUR_CANVAS = (1, 28, 28), (1, 42, 42), (3, 32, 32), (3, 48, 48)
 NETWORKS = {  # name → how it is made, what it takes, how many parameters it has
@@ -38,6 +40,11 @@ NETWORKS = {  # name → how it is made, what it takes, how many parameters it h
     "st-cnn": (STCNN, CANVAS, 110_478),
     "st-cnn-attention": (functools.partial(STCNN, Attention()), CANVAS, 110_415),
     "st-cnn-projective": (functools.partial(STCNN, Projective()), CANVAS, 110_520),
+    "fcn": (FCN, CANVAS, 399_566),
+    "st-fcn": (STFCN, CANVAS, 400_225),
+    "st-fcn-projective": (functools.partial(STFCN, Projective()), CANVAS, 400_291),
+    "st-cnn-tps": (functools.partial(STCNN, ThinPlateSpline()), CANVAS, 111_024),
+    "st-fcn-tps": (functools.partial(STFCN, ThinPlateSpline()), CANVAS, 401_083),
     "tutorial": (TutorialSTN, SMALL, 27_360),
     "tutorial-baseline": (TutorialCNN, SMALL, 27_296),
     "cifar": (CifarSTN, COLOUR, 1_585_008),
@@ -53,6 +60,11 @@ NETWORKS = {  # name → how it is made, what it takes, how many parameters it h
 }
 PAIRS = {  # a network with a transformer → its baseline
     "st-cnn": "cnn",
+    "st-cnn-projective": "cnn",
+    "st-cnn-tps": "cnn",
+    "st-fcn-tps": "fcn",
+    "st-fcn": "fcn",
+    "st-fcn-projective": "fcn",
     "tutorial": "tutorial-baseline",
     "cifar": "cifar-baseline",
     "lenet": "lenet-baseline",
@@ -247,6 +259,29 @@ def test_the_cnn_is_what_it_says():
     model = build("cnn").double()
     x = uniform(1, 3, 1, 42, 42)
     torch.testing.assert_close(model(x), functional_cnn(x, model.parameters()))
+
+
+def functional_fcn(x, weights):
+    """Linear layers and ReLUs, the last without one: of the classifier and of the localisation network alike."""
+    x, w = x.flatten(1), list(weights)
+    for weight, bias in zip(w[:-2:2], w[1:-2:2]):
+        x = F.relu(x @ weight.T + bias)
+    return x @ w[-2].T + w[-1]
+
+
+@pytest.mark.parametrize("transform", FAMILIES, ids=repr)
+def test_a_fully_connected_network_has_two_hidden_layers_and_its_localisation_network_three(transform):
+    torch.manual_seed(0)
+    model, x = STFCN(transform).double(), uniform(2, 3, 1, 42, 42)
+    nn.init.normal_(model.spatial_transformer.localisation[-1].weight, std=0.1)
+    layer, shapes = model.spatial_transformer, [tuple(p.shape) for p in model.parameters() if p.ndim == 2]
+    assert shapes == [(32, 1764), (32, 32), (32, 32), (transform.n_params, 32), (175, 1764), (175, 175), (10, 175)]
+    torch.testing.assert_close(layer.theta(x), functional_fcn(x, layer.parameters()))
+    torch.testing.assert_close(
+        model(x), functional_fcn(warp(x, layer.theta(x), transform), model.classifier.parameters())
+    )
+    plain = FCN().double()
+    torch.testing.assert_close(plain(x), functional_fcn(x, plain.parameters()))
 
 
 @pytest.mark.parametrize("transform", FAMILIES, ids=repr)

@@ -1,6 +1,7 @@
 """Contestants are compared by equal tuning, several seeds and a paired test."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import changed, quiet_run, tiny
 
-from stn_course.experiments import EXPERIMENTS, compare, paired, sign_test
+from stn_course.experiments import EXPERIMENTS, compare, paired, papers_table, sign_test
 from stn_course.experiments.protocol import best_try, tries_table
 from stn_course.training import History
 
@@ -74,6 +75,38 @@ def test_the_best_try_is_chosen_on_held_out_images_and_stands_out():
     ]
     assert best_try(tried)["recipe"] == "c"
     assert "a: 50.00; b: 70.00; c: **70.00**" in tries_table({CNN: tried})
+
+
+# The paper's table
+
+
+def test_the_papers_table_shows_the_chosen_runs_beside_the_papers_errors(monkeypatch, tmp_path):
+    monkeypatch.setattr("stn_course.experiments.results.RESULTS", tmp_path)
+
+    def put(name, recipe, accuracy, seed=0, epochs=20, **more):
+        about = {"experiment": name, "recipe": recipe, "seed": seed, "epochs": epochs, "test_accuracy": accuracy}
+        path = tmp_path / name / ("tries" if more else "") / f"{recipe}{'' if more else f'-{epochs}'}-{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(about | more), encoding="utf-8")
+
+    put("p-mnist/st-cnn", "course", 0.99)  # nothing was tried
+    put("p-mnist/st-cnn-projective", "course", 0.98)  # another network
+    for seed, accuracy in enumerate((0.970, 0.972)):
+        put("rts-mnist/fcn", "64-0.002-1", accuracy, seed)
+    put("rts-mnist/fcn", "64-0.002-1", 0.5, 2, epochs=5)  # another length
+    put("rts-mnist/fcn", "course", 0.6)  # not chosen
+    put("rts-mnist/fcn", "64-0.002-1", None, held_out_accuracy=0.9, held_out_loss=1.0)
+    put("rts-mnist/fcn", "256-0.001-1", None, held_out_accuracy=0.8, held_out_loss=1.0)
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in papers_table(20).splitlines())
+    assert head == ["network", "R", "RTS", "P", "E"]
+    assert [row[0] for row in rows] == [
+        "FCN",
+        "CNN",
+        *(f"ST-{kind}, {family}" for kind in ("FCN", "CNN") for family in ("affine", "projective", "tps")),
+    ]
+    assert rows[0] == ["FCN", "–; paper 2.1", "2.90 (2.80 to 3.00); paper 5.2", "–; paper 3.1", "–; paper 3.2"]
+    assert rows[5][3] == "1.00; paper 0.8" and rows[6][3] == "2.00; paper 0.8"
+    assert sum(cell.startswith("–; paper ") for row in rows for cell in row) == 29
 
 
 # The whole protocol

@@ -92,6 +92,16 @@ def test_a_turn_by_a_whole_circle_is_none():
     assert taken_back(true, true._replace(degrees=true.degrees + 360), LABELS)["angle"].slope == pytest.approx(1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_the_distortion_leaves_as_it_is_has_no_share(dtype):
+    rts = RTS(degrees=90, scale=(1, 1), shift=0)
+    true = rts.pose(rts.sample(200, torch.Generator().manual_seed(0), dtype=dtype))
+    found = poses(1)  # whatever a network makes of it
+    assert set(taken_back(true, found, LABELS)) == {"angle"}
+    wider = true._replace(scale=1 + true.degrees / 9000)  # by up to a hundredth
+    assert set(taken_back(wider, found, LABELS)) == {"angle", "size"}
+
+
 def test_flat_frames_are_left_out_and_only_flat_ones_are_an_error():
     true = poses(5)
     flat = true._replace(scale=torch.where(torch.arange(200) < 20, math.inf, true.scale))

@@ -35,6 +35,9 @@ WEIGHTS = [run for run in RUNS if _result_path(*run, ".pt").exists()]
 TRIED = [record for name in EXPERIMENTS for record in tried(name)]
 TEST_DIGESTS = {
     "rts-mnist": "e0d346334719fa95",
+    "r-mnist": "87bd04ad8ae296fc",
+    "p-mnist": "6c266e54c6eef4cf",
+    "e-mnist": "09d72b4e19061ea6",
     "mnist": "a0863a96c44e5666",
     "cifar10": "2c33b053d1cd726a",
     "rts-cifar10": "5b0abeeec2e4c271",
@@ -156,6 +159,13 @@ def test_on_the_real_test_split_the_weights_give_the_accuracy_of_the_record(run,
     scored = evaluate(load_pretrained(*run), Batches(test, 1000, get_experiment(name).normalise))
     assert scored.score == pytest.approx(record["test_accuracy"], abs=2e-4)  # two images: another machine's rounding
     assert len({*scored.missed} ^ {*record.get("test_missed", scored.missed)}) <= 4
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("task", ["r-mnist", "p-mnist", "e-mnist"])
+def test_the_real_test_split_of_the_papers_tasks_has_its_digest(task, real_mnist):
+    test = get_experiment(f"{task}/cnn").scored_images(load_mnist("test", real_mnist))
+    assert test.digest == TEST_DIGESTS[task]
 
 
 @pytest.mark.real_data

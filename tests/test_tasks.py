@@ -12,11 +12,22 @@ from torch import nn
 
 import stn_course.experiments.runner
 from stn_course.data import Batches, load_mnist
-from stn_course.distortions import RTS
+from stn_course.distortions import RTS, Pose
 from stn_course.experiments import EXPERIMENTS, Experiment, load_weights
 from stn_course.models import STNetwork, look
 from stn_course.spatial_transformer import SpatialTransformer, theta_head
-from stn_course.tasks import OFFLINE, TASKS, Contestant, Phase, Profile, Recipe, Task, rts_mnist, six_or_nine
+from stn_course.tasks import (
+    OFFLINE,
+    TASKS,
+    Contestant,
+    Phase,
+    Profile,
+    Recipe,
+    Task,
+    papers_table,
+    rts_mnist,
+    six_or_nine,
+)
 from stn_course.training import evaluate
 from stn_course.transforms import Affine
 
@@ -29,6 +40,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
     assert [file.TASK.name for file in TASKS] == [
         "rts-mnist",
+        "r-mnist",
+        "p-mnist",
+        "e-mnist",
         "rts-90-mnist",
         "rts-180-mnist",
         "six-or-nine",
@@ -53,6 +67,43 @@ def test_there_is_an_st_cnn_for_each_family():
     assert [one.title for one in networks.values()][:2] == ["ST-CNN, affine", "ST-CNN, attention"]
     assert list(networks)[:2] == ["st-cnn", "st-cnn-attention"]
     assert all(name == "st-cnn" or one.title == f"ST-CNN, {name[7:]}" for name, one in networks.items())
+
+
+def test_the_tasks_of_the_papers_table_have_its_eight_networks_and_a_canvas_of_one_size():
+    names = ["fcn", "cnn", *(f"st-{kind}{family}" for kind in ("fcn", "cnn") for family in ("", "-projective", "-tps"))]
+    assert list(papers_table.ERRORS) == names
+    cells = {name: one.paper for name, one in EXPERIMENTS.items() if one.paper is not None}
+    assert set(cells) == {f"{column}-mnist/{name}" for column in ("r", "rts", "p", "e") for name in names}
+    for column in ("r", "rts", "p", "e"):
+        errors = {name: cells[f"{column}-mnist/{name}"] for name in names}
+        assert errors["fcn"] == max(errors.values()) and errors["st-cnn-tps"] == min(errors.values())
+        experiments = [EXPERIMENTS[f"{column}-mnist/{name}"] for name in names]
+        assert experiments[0].distortion.canvas == (42, 42) and experiments[0].load is load_mnist
+        assert {len(one.tries) for one in experiments} == {5}
+        assert [one.baseline for one in experiments] == [None] * 2 + [
+            f"{column}-mnist/{name}" for name in ("fcn", "cnn") for _ in range(3)
+        ]
+        assert column == "rts" or experiments[0].profiles["full"].epochs == 20
+    assert (cells["r-mnist/fcn"], cells["rts-mnist/fcn"], cells["p-mnist/st-fcn-projective"]) == (2.1, 5.2, 1.4)
+    assert (cells["e-mnist/st-cnn-projective"], cells["e-mnist/cnn"]) == (1.3, 1.4)
+
+
+def test_on_tasks_of_the_courses_own_nothing_was_reported():
+    others = [one for name, one in EXPERIMENTS.items() if name.startswith(("rts-90", "rts-180", "six-or-nine"))]
+    assert len(others) == 9
+    assert all((one.paper, one.published, set(one.recipes)) == (None, None, {"course"}) for one in others)
+
+
+def test_no_digit_of_r_is_cut_off_however_it_is_turned():
+    rts = EXPERIMENTS["r-mnist/cnn"].distortion
+    pose = rts.pose(rts.sample(200, torch.Generator().manual_seed(0), torch.float64))
+    torch.testing.assert_close(pose.scale, torch.ones_like(pose.scale))
+    assert pose.centre.abs().max() < 1e-12 and 85 < pose.degrees.abs().max() <= 90
+    turns = torch.linspace(-90, 90, 181, dtype=torch.float64)
+    theta = rts.theta(Pose(turns, torch.ones_like(turns), torch.zeros(181, 2, dtype=torch.float64)))
+    ink = rts.apply(torch.ones(181, 1, 28, 28, dtype=torch.float64), theta)
+    assert ink[..., [0, -1], :].max() == ink[..., [0, -1]].max() == 0  # all of its box, and a margin
+    torch.testing.assert_close(ink.sum((1, 2, 3)), torch.full((181,), 784.0, dtype=torch.float64), rtol=0.01, atol=0)
 
 
 @pytest.mark.parametrize("file", TASKS, ids=lambda file: file.TASK.name)
@@ -195,6 +246,25 @@ def test_the_thetas_of_several_looks_are_recorded_a_list_a_look(monkeypatch, tmp
     recorded = torch.tensor(result.history.rows[-1]["thetas"])
     assert recorded.shape == (2, 10, 6) and "theta" not in result.history.rows[-1]
     torch.testing.assert_close(recorded, expected, atol=5e-3, rtol=0)  # float16 weights, four decimals
+
+
+class Nameless(RTS):
+    """RTS, but without poses."""
+
+    label = "nameless"
+
+    def pose(self, theta):
+        return None
+
+
+def test_the_distortion_of_a_task_gives_distorted_data_its_name_and_its_poses_if_it_has_any():
+    task, digits = replace(rts_mnist.TASK, distortion=RTS(degrees=10)), load_mnist("test", offline=True)[:20]
+    images, labels, pose = task.posed_images(digits)
+    assert images.shape == (20, 1, 42, 42) and torch.equal(labels, digits.labels) and pose.degrees.abs().max() < 10
+    assert task.scored_images(digits).source.endswith(", distorted (RTS)")
+    other = replace(task, distortion=Nameless())
+    assert other.posed_images(digits) is None
+    assert other.scored_images(digits).source.endswith(", distorted (nameless)")
 
 
 # Recipes by their numbers, and in phases

@@ -13,6 +13,7 @@ NOTEBOOKS = (  # the exercises of each are the module of that name, without the 
     "04_first_stn",
     "05_rts_mnist",
     "06_cifar10",
+    "07_bending",
 )
 
 

@@ -25,6 +25,7 @@ class Experiment:
     recipes = property(attrgetter("contestant.recipes"))
     tries = property(attrgetter("contestant.tries"))
     published = property(attrgetter("contestant.published"))
+    paper = property(attrgetter("contestant.paper"))
     load = property(attrgetter("task.load"))
     distortion = property(attrgetter("task.distortion"))
     normalise = property(attrgetter("task.normalise"))

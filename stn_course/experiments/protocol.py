@@ -18,8 +18,9 @@ from typing import NamedTuple
 import torch
 
 from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
-from stn_course.experiments.results import markdown_table, mean_and_spread, score_of
+from stn_course.experiments.results import markdown_table, mean_and_spread, records, score_of, tried
 from stn_course.experiments.runner import run
+from stn_course.tasks.papers_table import COLUMNS, ERRORS
 
 
 class Paired(NamedTuple):
@@ -81,6 +82,15 @@ def best_try(tries: Sequence[dict]) -> dict:
     return max(tries, key=lambda record: (score_of(record, "held_out"), -record["held_out_loss"]))
 
 
+def chosen_recipe(name: str, tries: Sequence[dict]) -> str:
+    """Name the recipe of the best try: its own name, such as "course", if it has one; "course" if nothing was tried."""
+    if not tries:
+        return "course"
+    experiment, chosen = get_experiment(name), best_try(tries)["recipe"]
+    named = [key for key, recipe in experiment.recipes.items() if recipe == experiment.recipe(chosen)]
+    return (named or [chosen])[0]
+
+
 def compare(
     names: Sequence[str],
     profile: str | None = None,
@@ -115,18 +125,16 @@ def compare(
     options = {"profile": profile, "device": device, "progress": progress}
     tries: dict[str, list[dict]] = {}
     for name, experiment in zip(names, experiments, strict=True):
-        tried = [
+        scored = [
             _record(name, recipe=recipe, validate=True, epochs=tries_epochs or epochs, **options)
             for recipe in experiment.tries
         ]
-        tries[name] = [record for record in tried if record is not None]
+        tries[name] = [record for record in scored if record is not None]
         if not tries[name]:
             raise ValueError(f"expected a recipe by which {name} learns, got none of its tries with a finite loss")
     runs = {}
-    for name, experiment in zip(names, experiments, strict=True):
-        chosen = best_try(tries[name])["recipe"]
-        named = [key for key, recipe in experiment.recipes.items() if recipe == experiment.recipe(chosen)]
-        recipe = (named or [chosen])[0]
+    for name in names:
+        recipe = chosen_recipe(name, tries[name])
         seen = [_record(name, recipe=recipe, seed=seed, epochs=epochs, **options) for seed in range(seeds)]
         if None in seen:
             raise ValueError(f"expected {name} to learn by {recipe} with every seed, got a loss that is not finite")
@@ -166,6 +174,27 @@ def runs_table(runs: dict[str, list[dict]]) -> str:
         for name, group in runs.items()
     ]
     return markdown_table(("network", "experiment", "recipe", "epochs", "test error (%)", "seeds"), rows)
+
+
+def papers_table(epochs: int) -> str:
+    """Set the test errors of the records that come along beside those of the paper's table 1, in per cent.
+
+    A row a network, a column a task. Of an experiment count the runs of so many epochs by the recipe that was chosen
+    on held-out images: their mean, with the lowest and the highest; "–" if there are none.
+    """
+
+    def cell(name: str) -> str:
+        recipe = chosen_recipe(name, tried(name))
+        of = {"experiment": name, "recipe": recipe, "epochs": epochs}
+        runs = [record for record in records(name) if of.items() <= record.items()]
+        ours = mean_and_spread([100 - 100 * score_of(record) for record in runs]) if runs else "–"
+        return f"{ours}; paper {EXPERIMENTS[name].paper}"
+
+    rows = (
+        [EXPERIMENTS[f"rts-mnist/{network}"].title, *(cell(f"{column.lower()}-mnist/{network}") for column in COLUMNS)]
+        for network in ERRORS
+    )
+    return markdown_table(("network", *COLUMNS), rows)
 
 
 def paired_table(runs: dict[str, list[dict]], first: str, second: str) -> str:

@@ -5,16 +5,18 @@ the transformer does. All give logits; the log-softmax of the originals is part 
 """
 
 from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, PooledCNN, RtsCifarSTN
+from stn_course.models.distorted_mnist import CNN, FCN, STCNN, STFCN, TwiceSTCNN
 from stn_course.models.fourier import FourierConv2d
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
-from stn_course.models.rts_mnist import CNN, STCNN, TwiceSTCNN
 from stn_course.models.st_network import Look, STClassifier, STNetwork, look, looks_of
 
 __all__ = [
     "CNN",
+    "FCN",
     "STCNN",
+    "STFCN",
     "CifarCNN",
     "CifarLeNet",
     "CifarLeNetSTN",

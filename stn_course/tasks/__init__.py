@@ -10,6 +10,9 @@ from stn_course.tasks.task import TEST_SEED, Contestant, Task, distorted
 
 IN_ORDER = [  # of the tables
     "rts_mnist",
+    "r_mnist",
+    "p_mnist",
+    "e_mnist",
     "rts_90_mnist",
     "rts_180_mnist",
     "six_or_nine",

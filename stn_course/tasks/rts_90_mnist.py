@@ -7,7 +7,4 @@ from stn_course.tasks import rts_mnist
 from stn_course.tasks.task import first_of_each
 
 TASK = replace(rts_mnist.TASK, name="rts-90-mnist", distortion=RTS(degrees=90), probe_images=first_of_each)
-CONTESTANTS = {
-    name: replace(rts_mnist.CONTESTANTS[name], recipes=rts_mnist.COURSE, published=None)
-    for name in ("cnn", "st-cnn", "st-cnn-attention")
-}
+CONTESTANTS = rts_mnist.ON_OTHER_DIGITS

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from stn_course.data import SAMPLES, load_mnist
 from stn_course.distortions import RTS
-from stn_course.models import CNN, STCNN, TwiceSTCNN
+from stn_course.models import STCNN, TwiceSTCNN
+from stn_course.tasks.papers_table import COURSE, TRIES, contestants
 from stn_course.tasks.recipe import Phase, Profile, Recipe, course_recipe, profiles
 from stn_course.tasks.task import Contestant, Task
-from stn_course.transforms import FAMILIES
+from stn_course.transforms import FAMILIES, Affine
 
 
 def ten_digits() -> Tensor:
@@ -38,12 +39,7 @@ TASK = Task(
     probe_images=lambda _: ten_digits(),
 )
 
-# the transformer learns faster than the classifier, or it leaves turned digits turned
-COURSE = {"course": course_recipe(1e-3, batch_size=256, localisation_rate=5.0, weight_decay=0.01)}
 PUBLISHED = {"published": Recipe("sgd", 0.01, batch_size=256)}
-# as many tries for each; where there is no localisation network, its rate does nothing
-TRIES = ("64-0.001-5", "64-0.001-1", "64-0.002-1", "64-0.004-1", "256-0.001-5")
-TRIES_OF_THE_CNN = ("64-0.001-1", "64-0.002-1", "64-0.004-1", "64-0.008-1", "256-0.001-1")
 
 # first a classifier that knows digits nearly upright; then what is left for the transformer is to turn them so
 TURNING = course_recipe(
@@ -60,25 +56,31 @@ BEHIND_UPRIGHT = replace(
     phases=(Phase(1 / 5, distortion=0.0, localisation=False), Phase(1.0, classifier=False)),
 )
 
-
-def _st_cnns() -> dict[str, Contestant]:
-    """Make an ST-CNN for each family; the affine one, which was published, is "st-cnn"."""
-    networks = {family.label: functools.partial(STCNN, family) for family in FAMILIES}
-    recipes = PUBLISHED | COURSE | {"turning": TURNING, "behind-upright": BEHIND_UPRIGHT}
-    affine = Contestant("ST-CNN, affine", networks.pop("affine"), recipes, 97.22, TRIES, baseline="cnn")
-    others = {
-        f"st-cnn-{label}": Contestant(f"ST-CNN, {label}", model, COURSE, tries=TRIES, baseline="cnn")
-        for label, model in networks.items()
-    }
-    return {"st-cnn": affine} | others
-
-
+PAPERS = contestants("RTS")
 CONTESTANTS = (
-    {"cnn": Contestant("CNN", CNN, PUBLISHED | COURSE, 91.76, TRIES_OF_THE_CNN)}
-    | _st_cnns()
+    {
+        "cnn": replace(PAPERS["cnn"], recipes=PUBLISHED | COURSE, published=91.76),
+        "st-cnn": replace(
+            PAPERS["st-cnn"],
+            recipes=PUBLISHED | COURSE | {"turning": TURNING, "behind-upright": BEHIND_UPRIGHT},
+            published=97.22,
+        ),
+    }
+    | {  # one for each other family
+        f"st-cnn-{family.label}": Contestant(
+            f"ST-CNN, {family.label}", functools.partial(STCNN, family), COURSE, tries=TRIES, baseline="cnn"
+        )
+        for family in FAMILIES
+        if family != Affine()
+    }
     | {  # the affine one, changed in one place each
         "st-cnn-wide": Contestant("ST-CNN, affine, wide localisation", functools.partial(STCNN, channels=40), COURSE),
         "st-cnn-sharp": Contestant("ST-CNN, affine, full resolution", functools.partial(STCNN, halved=False), COURSE),
         "st-cnn-twice": Contestant("ST-CNN, affine, two looks", TwiceSTCNN, COURSE),
     }
+    | {name: one for name, one in PAPERS.items() if name not in ("cnn", "st-cnn")}
 )
+ON_OTHER_DIGITS = {  # three of them, at tasks of the course's own, where nobody has reported anything
+    name: replace(CONTESTANTS[name], recipes=COURSE, published=None, paper=None)
+    for name in ("cnn", "st-cnn", "st-cnn-attention")
+}

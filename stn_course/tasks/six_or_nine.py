@@ -30,7 +30,4 @@ TASK = replace(
     distortion=RTS(degrees=90),  # so that all sixes together lie in every direction, and nines, too
     probe_images=first_of_each,
 )
-CONTESTANTS = {
-    name: replace(rts_mnist.CONTESTANTS[name], recipes=rts_mnist.COURSE, published=None)
-    for name in ("cnn", "st-cnn", "st-cnn-attention")
-}
+CONTESTANTS = rts_mnist.ON_OTHER_DIGITS

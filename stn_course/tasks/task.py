@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_course.data import ImageData, Normalise
-from stn_course.distortions import RTS, Pose
+from stn_course.distortions import Distortion, Pose
 from stn_course.tasks.recipe import Profile, Recipe
 from stn_course.training import Loss, Score, accuracy
 
@@ -34,7 +34,7 @@ class Task:
     name: str  # the first half of the names of its experiments: "rts-mnist"
     load: Callable[..., ImageData]  # (split, offline=…), for the splits "train" and "test"
     profiles: Mapping[str, Profile]  # how much is trained and scored, by the profile's name
-    distortion: RTS | None = None  # of both splits; an augmentation belongs to a recipe, and to training alone
+    distortion: Distortion | None = None  # of both splits; an augmentation belongs to a recipe, and to training alone
     normalise: Normalise | None = None  # the last thing that happens to images, in training and in scoring
     probe_images: Callable[[ImageData], Tensor] = first_of_each  # scored → those whose θ each epoch records, in [0, 1]
     loss: Loss = F.cross_entropy
@@ -47,14 +47,16 @@ class Task:
     def posed_images(self, data: ImageData) -> tuple[Tensor, Tensor, Pose] | None:
         """Put the first 1,000 images under a draw of the distortion of their own: images, labels and true poses.
 
-        They show how much of the pose a transformer takes back. None if there is no distortion.
+        They show how much of the pose a transformer takes back. None if there is no distortion, or it has no poses.
         """
         if self.distortion is None:
             return None
         data = data[:1000]
         theta = self.distortion.sample(len(data), torch.Generator().manual_seed(TEST_SEED + 1))
+        if (pose := self.distortion.pose(theta)) is None:
+            return None
         images = self.distortion.apply(data.images.float() / 255, theta)
-        return images if self.normalise is None else self.normalise(images), data.labels, self.distortion.pose(theta)
+        return images if self.normalise is None else self.normalise(images), data.labels, pose
 
     def training_transform(
         self, recipe: Recipe, strength: float = 1.0
@@ -81,10 +83,11 @@ class Contestant:
     title: str  # what tables and figures call it
     model: Callable[[], nn.Module]  # makes the network, untrained
     recipes: Mapping[str, Recipe]  # "course", and "published" where there is something to repeat
-    published: float | None = None  # what the original reported, in per cent
+    published: float | None = None  # what the original of the recipe "published" reported, in per cent
     tries: tuple[str, ...] = ()  # the names of recipes to choose from, as many for each rival; see `compare`
     baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
     profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
+    paper: float | None = None  # the test error in table 1 of the paper that introduced transformers, in per cent
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe by its name, or "course" with other numbers: BATCH_SIZE-RATE-LOCALISATION_RATE.
@@ -114,7 +117,7 @@ class Contestant:
         return replace(self.recipes["course"], **numbers)
 
 
-def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageData:
+def distorted(data: ImageData, distortion: Distortion, seed: int = TEST_SEED) -> ImageData:
     """Put a data set under one fixed draw of distortions, the same on every machine.
 
     The CPU makes it in float64 and rounds to the eight bits that images come in, so that the last bit of a machine's
@@ -128,4 +131,4 @@ def distorted(data: ImageData, distortion: RTS, seed: int = TEST_SEED) -> ImageD
         distortion.apply(images.double(), thetas).round().to(torch.uint8)
         for images, thetas in zip(data.images.split(1000), theta.split(1000), strict=True)
     ]
-    return replace(data, images=torch.cat(made), source=f"{data.source}, distorted (RTS)")
+    return replace(data, images=torch.cat(made), source=f"{data.source}, distorted ({distortion.label})")

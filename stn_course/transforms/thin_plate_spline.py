@@ -43,6 +43,7 @@ class ThinPlateSpline(Transform):
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 07, "Sixteen equations are not enough".
 
     Raises:
         ValueError: if `points` is below 2.

@@ -1,7 +1,10 @@
-"""The networks for distorted MNIST: a CNN on the 42×42 canvas, and a slimmer one behind a spatial transformer.
+"""The networks for distorted MNIST: a CNN and an FCN on the 42×42 canvas, and slimmer ones behind a transformer.
 
-Sources: the ST-CNN follows Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.4, in the layer sizes of a public
-reimplementation on distorted MNIST; a test holds the parameter counts.
+FCN means fully connected network. Those with a transformer differ from each other by their family of θ alone.
+
+Sources: all follow Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.4: the FCNs in the size that it gives to all
+its networks, about 400,000 parameters, and the CNNs in the smaller layers of a public reimplementation on distorted
+MNIST. Tests hold the parameter counts.
 """
 
 from torch import Tensor, nn
@@ -50,6 +53,47 @@ class STCNN(STClassifier):
 
     def __init__(self, transform: Transform = Affine(), channels: int = 20, halved: bool = True):
         super().__init__(SpatialTransformer(_localisation(transform, channels, halved), transform), CNN(channels=32))
+
+
+class FCN(nn.Module):
+    """The baseline without convolutions: (B, 1, 42, 42) → (B, 10). 399,566 parameters with 202 hidden units a layer.
+
+    It knows nothing of neighbours: with the pixels in another order it would learn as well.
+    """
+
+    def __init__(self, hidden: int = 202):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(42 * 42, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class STFCN(STClassifier):
+    """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 400,225 parameters (affine).
+
+    The localisation network is fully connected, too: three layers of 32 hidden units on the whole input.
+    """
+
+    def __init__(self, transform: Transform = Affine()):
+        localisation = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(42 * 42, 32),
+            nn.ReLU(),
+            nn.Linear(32, 32),
+            nn.ReLU(),
+            nn.Linear(32, 32),
+            nn.ReLU(),
+            theta_head(32, transform),
+        )
+        super().__init__(SpatialTransformer(localisation, transform), FCN(hidden=175))
 
 
 class TwiceSTCNN(STNetwork):

@@ -1,40 +1,20 @@
-"""Distorted images in whole batches, made by the course's own grid: RTS, the paper's rotation, translation and scale.
+"""RTS, the paper's rotation, translation and scale: each image turned, resized and moved about on a larger canvas.
 
-A distortion is a spatial transformer whose θ is drawn at random instead of learnt. θ maps the canvas (target) to the
-image (source), so a digit that is turned by +φ and enlarged by s needs the *inverse*: turn back by φ, divide by s.
+An image that is turned by +φ and enlarged by s needs the *inverse* in its θ: turn back by φ, divide by s.
 
 Source: Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.4.
 """
 
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from stn_course.checks import Images, Points, Size, Theta, check_size, describe
+from stn_course.checks import Images, Size, Theta
+from stn_course.distortions.distortion import Distortion, Pose, weaker_scale
 from stn_course.spatial_transformer import warp
 from stn_course.transforms import Affine
 
 
-class Pose(NamedTuple):
-    """How digits lie on their canvas; each field has one entry an image.
-
-    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
-    the border pixels' outer edges, or with align_corners=True their centres.
-    Built in: 05, "A crooked digit is a θ".
-    """
-
-    degrees: Tensor
-    """(B,) rotation, counter-clockwise as seen on the screen."""
-    scale: Tensor
-    """(B,) size against the original."""
-    centre: Points
-    """(B, 2) where the centre of the image's box lies on the canvas."""
-
-
-class RTS:
+class RTS(Distortion):
     """Rotation, translation and scale, each uniform in its range, on a larger canvas.
 
     The image is turned and scaled about the centre of its box; the centre is uniform over the places where the
@@ -66,6 +46,8 @@ class RTS:
         torch.Size([5, 1, 42, 60])
     """
 
+    label = "RTS"
+
     def __init__(
         self,
         canvas: int | Size = 42,
@@ -75,18 +57,12 @@ class RTS:
         shift: float = 1.0,
         disc: bool = False,
     ):
-        self.canvas, self.image = _size("canvas", canvas), _size("image", image)
-        if self.canvas[0] < self.image[0] or self.canvas[1] < self.image[1]:
-            raise ValueError(
-                f"expected a canvas of at least the image's {_times(self.image)} pixels, got {_times(self.canvas)}"
-            )
-        if not 0 < scale[0] <= scale[1] < math.inf:
-            raise ValueError(f"expected scale as (low, high) with 0 < low ≤ high, both finite, got {scale}")
+        super().__init__(canvas, image, scale)
         if not 0 <= degrees <= 180:
             raise ValueError(f"expected degrees from 0 to 180, got {degrees}")
         if not 0 <= shift <= 1:
             raise ValueError(f"expected shift from 0 to 1, got {shift}")
-        self.degrees, self.scale, self.shift, self.disc = float(degrees), tuple(scale), float(shift), disc
+        self.degrees, self.shift, self.disc = float(degrees), float(shift), disc
 
     def weaker(self, strength: float) -> "RTS":
         """Make the same distortion with a share of its turns, scales and shifts: 1 is all of them, 0 none.
@@ -95,9 +71,7 @@ class RTS:
             >>> RTS(degrees=45, scale=(0.7, 1.2)).weaker(0.5).scale
             (0.85, 1.1)
         """
-        if not 0 <= strength <= 1:
-            raise ValueError(f"expected strength from 0 to 1, got {strength}")
-        scale = tuple(1 + (end - 1) * strength for end in self.scale)
+        scale = weaker_scale(self.scale, strength)
         return type(self)(self.canvas, self.degrees * strength, scale, self.image, self.shift * strength, self.disc)
 
     def sample(self, n: int, generator: torch.Generator | None = None, dtype=torch.float32) -> Theta:
@@ -151,20 +125,8 @@ class RTS:
 
     def apply(self, images: Images, theta: Theta) -> Images:
         """Put images on their canvas by known θ: (B, C, H, W), (B, 6) → (B, C, H', W')."""
-        self._check(images)
-        return warp(images * _disc(images) if self.disc else images, theta, output_size=self.canvas)
-
-    def __call__(self, images: Images, generator: torch.Generator | None = None) -> Images:
-        """Put images on their canvas in random poses: (B, C, H, W) → (B, C, H', W')."""
-        self._check(images)
-        dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-        return self.apply(images, self.sample(len(images), generator, dtype).to(images.device))
-
-    def _check(self, images: Images) -> None:
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            raise TypeError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
-        if images.shape[-2:] != self.image:
-            raise ValueError(f"expected images of {_times(self.image)} pixels, got {describe(images)}")
+        self.check(images)
+        return super().apply(images * _disc(images) if self.disc else images, theta)
 
 
 class StraightRTS(RTS):
@@ -195,14 +157,3 @@ def _disc(images: Images) -> Tensor:
     down, across = (torch.arange(n, dtype=images.dtype, device=images.device) - (n - 1) / 2 for n in images.shape[-2:])
     radius = torch.hypot(down[:, None], across)
     return ((min(images.shape[-2:]) / 2 - radius) / 2).clamp(0, 1)
-
-
-def _size(name: str, value: int | Size) -> Size:
-    try:
-        return check_size(value if isinstance(value, Sequence) else (value, value))
-    except ValueError:
-        raise ValueError(f"expected {name} as (H, W) or one whole number, at least 1, got {value!r}") from None
-
-
-def _times(size: Size) -> str:
-    return "×".join(map(str, size))
