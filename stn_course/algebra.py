@@ -42,7 +42,7 @@ def compose(first: Theta, then: Theta, transform: Transform = Affine()) -> Theta
         (tensor([[0.5000, 0.0000, 0.2500, 0.0000, 0.5000, 0.0000]]),
          tensor([[0.5000, 0.0000, 0.5000, 0.0000, 0.5000, 0.0000]]))
     """
-    both = transform.matrix(first) @ transform.matrix(then)
+    both = transform.matrix(first) @ transform.matrix(then)  # first of all: a family without matrices says so
     return transform.from_matrix(both)
 
 
