@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from stn_course.allocator import reuse_freed_memory
 from stn_course.checks import describe
+from stn_course.cuda_graph import Recorded, check_graph
 from stn_course.out_of_memory import SplitOnOutOfMemory, advice_when_out_of_memory
 
 LOOK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
@@ -91,6 +92,7 @@ def fit(
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     clip: float | None = None,
     autocast: torch.dtype | None = None,
+    graph: bool = False,
     loss: Loss = F.cross_entropy,
     score: Score = accuracy,
     history: History | None = None,
@@ -118,6 +120,8 @@ def fit(
         schedule: stepped after every batch.
         clip: the largest norm of the whole gradient, above 0.
         autocast: bfloat16 or float16 to compute in lower precision where it is safe; None for full precision.
+        graph: whether the step is recorded as a CUDA graph, and replayed by the GPU: see `cuda_graph`. Each row then
+            says in "replayed" how many of its steps were. `Batches(graph=True)` does the same for the batches.
         loss: (outputs in float32, labels) → one number, the mean over the images, to be minimised.
         score: (outputs, labels) → (B,), for each image true or false, or a share from 0 to 1. Its `__name__` names the
             column of its mean: "accuracy", and "validation_accuracy".
@@ -137,18 +141,21 @@ def fit(
         >>> evaluate(model, [batch]).score
         1.0
     """
-    _check_arguments(model, train, validation, optimizer, clip, score)
+    _check_arguments(model, train, validation, optimizer, clip, graph, score)
     reuse_freed_memory()
     history = History() if history is None else history  # an empty one is false
     history.stopped, history.by_hand = None, False
-    step = _Step(model, optimizer, schedule, clip, autocast, loss, SplitOnOutOfMemory(model))
+    step = _Step(model, optimizer, clip, autocast, loss, SplitOnOutOfMemory(model))
+    step = Recorded(step, "The training step", optimizer=optimizer) if graph else step
     with _ending_in_evaluation_mode(model), advice_when_out_of_memory():
         for epoch in range(len(history) + 1, (epochs if until is None else until) + 1):
             good = copy.deepcopy(model.state_dict())
             try:
                 with _bar(train, f"epoch {epoch}/{epochs}", progress) as bar:
                     seen = None if watch is None else functools.partial(_watched, watch, model, bar, epoch, epochs)
-                    row = {"epoch": epoch} | _train_one_epoch(bar, step, score, seen)
+                    row = {"epoch": epoch} | _train_one_epoch(model, bar, step, schedule, loss, score, seen)
+                    if graph:
+                        row["replayed"], step.replays = step.replays, 0
                     row |= _validation_columns(model, validation, loss, score)
                     row |= (after_epoch(row) if after_epoch else None) or {}
             except KeyboardInterrupt:
@@ -166,7 +173,7 @@ def fit(
     return history
 
 
-def _check_arguments(model, train, validation, optimizer, clip, score) -> None:
+def _check_arguments(model, train, validation, optimizer, clip, graph, score) -> None:
     for name, batches in {"train": train, "validation": [] if validation is None else validation}.items():
         if isinstance(batches, Iterator) or not (hasattr(batches, "__iter__") or hasattr(batches, "__getitem__")):
             raise TypeError(
@@ -178,6 +185,7 @@ def _check_arguments(model, train, validation, optimizer, clip, score) -> None:
         raise ValueError("expected an optimizer over the model's parameters, got one that holds none of them")
     if clip is not None and not clip > 0:
         raise ValueError(f"expected clip as a number above 0, or None, got {clip!r}")
+    check_graph(graph, next(model.parameters()).device)
     name = getattr(score, "__name__", "")
     if not name.isidentifier() or name in COLUMNS:
         raise TypeError(f"expected score as a function with a name of its own for its column, got {score!r}")
@@ -201,7 +209,6 @@ class _Step:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler | None
     clip: float | None
     autocast: torch.dtype | None
     loss: Loss
@@ -214,8 +221,6 @@ class _Step:
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
         return loss, outputs
 
     def gradient(self, chunks: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,17 +239,25 @@ class _Step:
 
 
 def _watched(watch: Watch, model: nn.Module, bar: tqdm, epoch: int, epochs: int, index: int, loss: Tensor) -> None:
-    watch(model, epoch - 1 + (index / bar.total if bar.total else 1), epochs, loss)
+    watch(model, epoch - 1 + (index / bar.total if bar.total else 1), epochs, loss.clone())  # a replay overwrites it
 
 
 def _train_one_epoch(
-    batches: tqdm, step: _Step, score: Score, watch: Callable[[int, Tensor], None] | None = None
+    model: nn.Module,
+    batches: tqdm,
+    step: _Step | Recorded,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    loss_of: Loss,
+    score: Score,
+    watch: Callable[[int, Tensor], None] | None = None,
 ) -> dict:
-    step.model.train()
+    model.train()
     start, losses, total, seen = time.perf_counter(), [], 0, 0
     for index, batch in enumerate(batches, start=1):
-        images, labels = _check_batch(batch, step.loss)
+        images, labels = _check_batch(batch, loss_of)
         loss, outputs = step(images, labels)
+        if schedule is not None:
+            schedule.step()
         # count; without a look at the numbers, which would make a GPU wait
         if watch is not None:
             watch(index, loss)
@@ -256,7 +269,7 @@ def _train_one_epoch(
     if not seen:
         raise ValueError("expected at least one batch to train on, got none")
     mean = _finite_mean(losses, seen)
-    for name, parameter in step.model.named_parameters():
+    for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():  # the last step can spoil them after the last look at the loss
             raise NotFiniteError(f"stopped because {name} was no longer finite at the end")
     return {"loss": mean, score.__name__: total.item() / seen, "seconds": time.perf_counter() - start}

@@ -17,6 +17,7 @@ ROOMS = [  # ground floor first
     "files",
     "allocator",
     "out_of_memory",
+    "cuda_graph",
     "transforms",
     "algebra",
     "sampling",

@@ -4,10 +4,12 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import torch
 from torch import Tensor
+
+from stn_course.cuda_graph import Recorded, check_graph
 
 DIGITS = tuple("0123456789")
 
@@ -117,6 +119,8 @@ class Batches:
         shuffle: whether each pass has a new order.
         generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
         device: keeps the images and makes the batches.
+        graph: whether making a batch is recorded as a CUDA graph, and replayed by the GPU: see `cuda_graph`. A batch is
+            then overwritten by the next one.
 
     Example:
         >>> from stn_course.data import load_mnist
@@ -133,11 +137,15 @@ class Batches:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        graph: bool = False,
     ):
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
+        check_graph(graph, device)
         self.images, self.labels = data.images.to(device), data.labels.to(device)
-        self.batch_size, self.prepare, self.shuffle, self.generator = batch_size, prepare, shuffle, generator
+        self.batch_size, self.shuffle, self.generator = batch_size, shuffle, generator
+        make = partial(_make, self.images, self.labels, prepare, generator)
+        self._make = Recorded(make, "The making of a batch", generator) if graph else make
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -150,7 +158,9 @@ class Batches:
         else:
             order = torch.arange(n, device=device)
         for chosen in order.split(self.batch_size) if n else ():
-            images = self.images[chosen].float() / 255
-            if self.prepare is not None:
-                images = self.prepare(images, self.generator)
-            yield images, self.labels[chosen]
+            yield self._make(chosen)
+
+
+def _make(images: Tensor, labels: Tensor, prepare, generator, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    some = images[chosen].float() / 255
+    return some if prepare is None else prepare(some, generator), labels[chosen]

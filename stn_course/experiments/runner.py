@@ -17,6 +17,7 @@ from tqdm import tqdm
 import stn_course
 from stn_course.checkpoints import resume, save_checkpoint, saved_fingerprint
 from stn_course.checks import lookup
+from stn_course.cuda_graph import check_graph
 from stn_course.data import Batches, ImageData
 from stn_course.experiments.catalogue import Experiment, get_experiment
 from stn_course.experiments.hardware import (
@@ -71,6 +72,7 @@ def run(
     every_epoch: bool = False,
     epochs: int | None = None,
     watch: Watch | None = None,
+    graph: bool = False,
 ) -> Result:
     """Train an experiment, evaluate it once on its test split, and write `record.json` and `weights.pt`.
 
@@ -98,6 +100,8 @@ def run(
         epochs: how many, instead of the profile's.
         watch: called after every step, as for `fit`, and once for each epoch that was finished before:
             `widgets.LiveTraining` draws what it is told.
+        graph: whether a GPU for CUDA replays each training step from a recording, so that Python does not limit it: see
+            `cuda_graph`. The numbers are the same up to rounding, and a run may go on with it or without.
 
     Raises:
         CheckpointError: if the folder holds checkpoints of another run.
@@ -111,7 +115,9 @@ def run(
         Traceback (most recent call last):
         ValueError: expected experiment as one of rts-mnist/cnn, rts-mnist/st-cnn, ..., got 'rts-mnist/lenet'
     """
-    job = _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs)
+    job = _resolve(
+        name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs, graph
+    )
     train, scored_on = _splits(job)
     folder = _folder(job, train)
     check_writable(folder, f"training {name}")
@@ -157,9 +163,12 @@ class _Job:
     progress: bool
     precision: str | None
     every_epoch: bool
+    graph: bool
 
 
-def _resolve(name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs) -> _Job:
+def _resolve(
+    name, profile, recipe, seed, device, output, validate, progress, precision, every_epoch, epochs, graph
+) -> _Job:
     experiment, profile = get_experiment(name), profile_name(profile)
     size = lookup("profile", profile, experiment.profiles)
     if epochs is not None:
@@ -168,6 +177,7 @@ def _resolve(name, profile, recipe, seed, device, output, validate, progress, pr
         size = replace(size, epochs=epochs)
     plan = experiment.recipe(recipe)
     device = find_device(device)
+    check_graph(graph, device)
     if precision is not None:
         lookup("precision", precision, PRECISIONS)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
@@ -176,9 +186,8 @@ def _resolve(name, profile, recipe, seed, device, output, validate, progress, pr
         raise ValueError(f"expected output as the name of a folder, got {output!r}")
     if validate and every_epoch:
         raise ValueError("expected validate or every_epoch, got both: validate leaves alone what every_epoch scores")
-    return _Job(
-        name, experiment, profile, size, recipe, plan, seed, device, output, validate, progress, precision, every_epoch
-    )
+    settings = validate, progress, precision, every_epoch, graph
+    return _Job(name, experiment, profile, size, recipe, plan, seed, device, output, *settings)
 
 
 def _splits(job: _Job) -> tuple[ImageData, ImageData]:
@@ -276,7 +285,7 @@ def _train(
         prepare = task.training_transform(job.plan, phase.distortion)
         history = fit(
             model,
-            Batches(train, job.plan.batch_size, prepare, True, generator, device),
+            Batches(train, job.plan.batch_size, prepare, True, generator, device, job.graph),
             scoring if job.validate else None,
             epochs=epochs,
             until=end,
@@ -284,6 +293,7 @@ def _train(
             schedule=schedule,
             clip=job.plan.clip,
             autocast=PRECISIONS[fingerprint["precision"]],
+            graph=job.graph,
             loss=task.loss,
             score=task.score,
             history=history,
