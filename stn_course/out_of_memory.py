@@ -66,7 +66,7 @@ class SplitOnOutOfMemory:
             try:
                 return work(self.chunks, images, *arguments)
             except RuntimeError as error:
-                if not out_of_memory(error) or torch.cuda.is_current_stream_capturing():
+                if not out_of_memory(error) or (images.is_cuda and torch.cuda.is_current_stream_capturing()):
                     raise  # a recording cannot be begun again in its middle
                 if self.chunks >= len(images):
                     error.add_note(f"Not even a single image fits. {ADVICE}")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import channels, few, lay_out, layouts, seeds, uniform
 
-from stn_course.augmentation import FlipAndShift
+from stn_course.augmentation import FlipAndShift, FlipShiftAndCut
 
 
 def generator(seed=0):
@@ -106,3 +106,45 @@ def test_images_on_a_gpu_stay_there():
     images = torch.rand(5, 3, 8, 8, device="cuda")
     altered = FlipAndShift()(images, torch.Generator("cuda").manual_seed(0))
     assert altered.device == images.device
+
+
+# Cut out
+
+
+def squares(height, width, side):
+    """Every mask (H, W) that may be cut out of an image, by slicing: some reach beyond its edges."""
+    masks = []
+    for row in range(height):
+        for column in range(width):
+            mask = torch.zeros(height, width, dtype=torch.bool)
+            top, left = row - side // 2, column - side // 2
+            mask[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = True
+            masks.append(mask)
+    return masks
+
+
+@few
+@given(height=st.integers(1, 9), width=st.integers(1, 9), side=st.integers(0, 5), n=st.integers(0, 4), seed=seeds)
+def test_a_square_is_cut_out_of_what_would_come_out_otherwise(height, width, side, n, seed):
+    images = 1 + uniform(seed, n, 3, height, width) if n else torch.ones(0, 3, height, width)
+    cut = FlipShiftAndCut(shift=2, side=side)(images, generator(seed))
+    whole = FlipAndShift(shift=2)(images, generator(seed))
+    assert cut.shape == images.shape
+    for one, other in zip(cut, whole):
+        assert any(torch.equal(one, other.masked_fill(mask, 0)) for mask in squares(height, width, side))
+
+
+def test_every_square_is_cut_equally_often():
+    n, places = 20_000, 5 * 4
+    cut = FlipShiftAndCut(flip=False, shift=0, side=1)(torch.ones(n, 1, 5, 4), generator()) == 0
+    assert torch.equal(cut.sum((1, 2, 3)), torch.ones(n, dtype=torch.int64))
+    chi_square = ((cut.sum((0, 1)) - n / places) ** 2 / (n / places)).sum()
+    assert chi_square < 43.8  # 19 degrees of freedom: one draw in a thousand lies above
+
+
+@pytest.mark.parametrize("side", [-1, 1.5, "4", None, True])
+def test_a_side_that_is_none_is_refused(side):
+    with pytest.raises(ValueError, match=f"side as a whole number of at least 0, got {side!r}"):
+        FlipShiftAndCut(side=side)
+    with pytest.raises(ValueError, match="shift as a whole number"):
+        FlipShiftAndCut(shift=side)

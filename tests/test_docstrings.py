@@ -52,6 +52,7 @@ BUILT_NOWHERE = {
     "algebra.reach",
     "sampling.check_sampling",
     "sampling.in_one_dtype",
+    "augmentation.FlipShiftAndCut",
     "distortions.Distortion",
     "distortions.Elastic",
     "distortions.Perspective",

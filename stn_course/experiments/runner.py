@@ -34,6 +34,7 @@ from stn_course.out_of_memory import advice_when_out_of_memory
 from stn_course.places import runs_folder
 from stn_course.recovery import recovered_pose, taken_back
 from stn_course.tasks import Profile, Recipe
+from stn_course.tasks.recipe import take_average
 from stn_course.training import Evaluation, History, Watch, evaluate, fit
 
 HELD_OUT = 5000
@@ -294,7 +295,7 @@ def _train(
             clip=job.plan.clip,
             autocast=PRECISIONS[fingerprint["precision"]],
             graph=job.graph,
-            loss=task.loss,
+            loss=job.plan.training_loss(task.loss),
             score=task.score,
             history=history,
             after_epoch=after_epoch,
@@ -303,6 +304,8 @@ def _train(
         )
         if history.stopped:
             break
+    if not history.stopped:
+        take_average(optimizer)
     return model.requires_grad_(True), history
 
 

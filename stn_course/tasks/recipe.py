@@ -7,9 +7,17 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from stn_course.augmentation import FlipAndShift
 from stn_course.models import STNetwork
+from stn_course.training import Loss
+
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "nesterov": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adamw": torch.optim.AdamW,
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Recipe:
     autocast: bool = False
     augmentation: FlipAndShift | None = None
     phases: tuple[Phase, ...] | None = None  # one after another; None: everything learns, on the whole distortion
+    smoothing: float | None = None  # the share of each label that goes to all classes alike
+    average: float | None = None  # the weights that are kept in the end are a moving average; what a step leaves of it
 
     def __post_init__(self):
         until = [0.0, *(phase.until for phase in self.phases or (Phase(1.0),))]
@@ -68,14 +78,37 @@ class Recipe:
         groups = _groups(model)
         rates = self.learning_rate, self.learning_rate * self.localisation_rate
         parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, rates) if group]
-        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.optimizer]
-        optimizer = kind(parameters, weight_decay=self.weight_decay, fused=True)  # all parameters in one pass
+        make = OPTIMIZERS[self.optimizer]
+        optimizer = make(parameters, weight_decay=self.weight_decay, fused=True)  # all parameters in one pass
+        if self.average is not None:
+            optimizer.register_step_post_hook(functools.partial(_average, get_ema_multi_avg_fn(self.average)))
         if not self.one_cycle:
             return optimizer, None
         highest = [group["lr"] for group in parameters]
         return optimizer, torch.optim.lr_scheduler.OneCycleLR(
             optimizer, highest, total_steps=steps, cycle_momentum=False
         )
+
+    def training_loss(self, loss: Loss) -> Loss:
+        """Make the loss to train on from the loss of a task: the same, or with smoothed labels."""
+        return loss if self.smoothing is None else functools.partial(loss, label_smoothing=self.smoothing)
+
+
+def take_average(optimizer: torch.optim.Optimizer) -> None:
+    """Put the moving average of the weights, if the recipe asked for one, in the place of the weights."""
+    with torch.no_grad():
+        for parameter, state in optimizer.state.items():
+            if "average" in state:
+                parameter.copy_(state["average"])
+
+
+def _average(follow, optimizer: torch.optim.Optimizer, *_) -> None:
+    """After a step: let the averages follow the weights. They lie in the optimiser's state, and are saved with it."""
+    moved = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+    for each in moved:
+        if "average" not in optimizer.state[each]:
+            optimizer.state[each]["average"] = each.detach().clone()
+    follow([optimizer.state[each]["average"] for each in moved], moved, None)
 
 
 def _groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
