@@ -11,6 +11,8 @@ from torch import Tensor
 
 DIGITS = tuple("0123456789")
 
+Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (images, labels) → (images, labels); see `Batches`
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -117,6 +119,8 @@ class Batches:
         shuffle: whether each pass has a new order.
         generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
         device: keeps the images and makes the batches.
+        join: (images, labels) → (images, labels), applied to each batch before `prepare`: puts together what belongs
+            together, such as pairs of digits and their sums. None leaves them alone.
 
     Example:
         >>> from stn_course.data import load_mnist
@@ -133,11 +137,13 @@ class Batches:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        join: Join | None = None,
     ):
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
         self.images, self.labels = data.images.to(device), data.labels.to(device)
         self.batch_size, self.prepare, self.shuffle, self.generator = batch_size, prepare, shuffle, generator
+        self.join = join
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -150,7 +156,9 @@ class Batches:
         else:
             order = torch.arange(n, device=device)
         for chosen in order.split(self.batch_size) if n else ():
-            images = self.images[chosen].float() / 255
+            images, labels = self.images[chosen].float() / 255, self.labels[chosen]
+            if self.join is not None:
+                images, labels = self.join(images, labels)
             if self.prepare is not None:
                 images = self.prepare(images, self.generator)
-            yield images, self.labels[chosen]
+            yield images, labels

@@ -276,7 +276,7 @@ def _train(
         prepare = task.training_transform(job.plan, phase.distortion)
         history = fit(
             model,
-            Batches(train, job.plan.batch_size, prepare, True, generator, device),
+            Batches(train, job.plan.batch_size, prepare, True, generator, device, task.join),
             scoring if job.validate else None,
             epochs=epochs,
             until=end,

@@ -16,6 +16,8 @@ IN_ORDER = [  # of the tables
     "rts_90_mnist",
     "rts_180_mnist",
     "six_or_nine",
+    "cluttered_mnist",
+    "mnist_addition",
     "mnist",
     "cifar10",
     "rts_cifar10",
