@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few
@@ -9,9 +10,12 @@ from tiny_runs import quiet_run, tiny, tiny_run
 
 from stn_course.data import Batches, load_mnist
 from stn_course.experiments import EXPERIMENTS, load_weights
-from stn_course.tasks import Profile, cluttered_mnist, mnist_addition
+from stn_course.models import Search
+from stn_course.spatial_transformer import warp
+from stn_course.tasks import Profile, cluttered_mnist, co_localisation, mnist_addition
 from stn_course.tasks.mnist_addition import in_pairs
 from stn_course.training import evaluate
+from stn_course.transforms import Attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -151,3 +155,136 @@ def test_a_smoke_run_is_recorded(name, tmp_path):
 def test_in_clutter_it_is_known_how_far_a_transformer_follows_the_digit(tmp_path):
     result = quiet_run("cluttered-mnist/st-fcn", "smoke", output=tmp_path / "run")
     assert set(result.record["epochs_run"][-1]["taken_back"]) == {"x", "y"}
+
+
+# Ten sets of pictures without labels
+
+
+@pytest.fixture(scope="module")
+def ten_sets():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(co_localisation, "PICTURES", 12)
+        return {
+            name: EXPERIMENTS[f"{name}/attention"].load("test", offline=True)
+            for name in ("co-localisation", "co-localisation-clutter")
+        }
+
+
+def test_each_channel_has_the_pictures_of_one_digit_in_the_box_that_its_label_says(ten_sets):
+    plain, cluttered = ten_sets.values()
+    digits = load_mnist("test", offline=True)
+    assert plain.images.shape == (12, 10, 84, 84) and plain.labels.shape == (12, 10, 4)
+    assert torch.equal(plain.labels, cluttered.labels) and (cluttered.images >= plain.images).all()
+    assert (cluttered.images > plain.images).flatten(2).any(2).all()
+    torch.testing.assert_close(plain.labels[..., 2:] - plain.labels[..., :2], torch.full((12, 10, 2), 2 / 3))
+    assert plain.labels.abs().max() <= 1
+    for digit in range(10):
+        originals = digits.images[digits.labels == digit][:12].double()
+        x, y = plain.labels[:, digit].double().unflatten(1, (2, 2)).mean(1).T
+        theta = torch.stack((torch.full_like(x, 1 / 3), x, y), 1)
+        cut = warp(plain.images[:, [digit]].double(), theta, Attention(), (28, 28))
+        # each pixel is interpolated twice: a blur, and nothing moved
+        assert torch.corrcoef(torch.stack((cut.flatten(), originals.flatten())))[0, 1] > 0.93
+    assert cluttered.source.endswith("12 of each digit, distorted (clutter)")
+
+
+def test_the_sets_are_the_same_each_time_and_other_places_in_the_other_split(ten_sets, monkeypatch):
+    monkeypatch.setattr(co_localisation, "PICTURES", 12)
+    load = EXPERIMENTS["co-localisation-clutter/attention"].load
+    assert load("test", offline=True).digest == ten_sets["co-localisation-clutter"].digest
+    train = load("train", offline=True)
+    assert (train.labels != ten_sets["co-localisation-clutter"].labels).all()
+
+
+def outputs_of(model, n=5):
+    return model(torch.rand(n, 10, 84, 84, generator=seeded()))
+
+
+def test_the_hinge_is_pytorchs_over_all_pairs_of_a_set():
+    outputs = torch.randn(4, 3, 3 + 2 * 7, generator=seeded(), dtype=torch.float64)
+    seen, random = outputs[..., 3:10], outputs[..., 10:]
+    each = [
+        F.triplet_margin_loss(seen[n, s], seen[m, s], random[n, s], margin=co_localisation.MARGIN, eps=0)
+        for s in range(3)
+        for n in range(4)
+        for m in range(4)
+        if n != m
+    ]
+    hinge = co_localisation.triplet_hinge(outputs, torch.zeros(4, 3, 4))
+    torch.testing.assert_close(hinge, torch.stack(each).mean())
+    assert co_localisation.triplet_hinge(outputs[:1], torch.zeros(1, 3, 4)) == 0  # one picture agrees with nothing
+
+
+def test_found_is_a_box_that_shares_more_than_half_with_the_true_one():
+    labels = torch.tensor([[[-0.83, -0.83, -0.17, -0.17], [0.17, 0.17, 0.83, 0.83]]]).expand(3, -1, -1)
+    there, beside, nowhere = [0.6, 0.5, 0.5], [0.6, 0.5, 0.25], [0.6, 1.5, 0]
+    theta = torch.tensor([[[0.6, -0.6, -0.4], there], [[0.6, -0.5, -0.5], beside], [nowhere] * 2])
+    outputs = torch.cat((theta, torch.zeros(3, 2, 4)), dim=2)
+    assert co_localisation.found(outputs, labels).tolist() == [1.0, 0.5, 0.0]  # 5/8 of each side is too little: 5/11
+
+
+@pytest.mark.parametrize("shape", [(3, 10), (3, 10, 3), (3, 10, 6), (3, 10, 4)])
+def test_outputs_and_labels_of_other_shapes_are_refused_in_words(shape):
+    with pytest.raises(ValueError, match=r"outputs \(B, sets, 3 \+ 2 · features\) of a CoLocaliser, got a tensor of"):
+        co_localisation.triplet_hinge(torch.zeros(shape), torch.zeros(3, 10, 4))
+    with pytest.raises(ValueError, match=r"a θ and a box for each picture, .* got a tensor of .* and a tensor of"):
+        co_localisation.found(torch.zeros(3, 10, 7), torch.zeros(3))
+
+
+def test_no_training_changes_what_it_knows_of_digits_and_its_dropout_is_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(co_localisation, "PICTURES", 12)
+    size = Profile(1, train_images=12, test_images=12, offline=True)
+    monkeypatch.setitem(EXPERIMENTS, "toy/find", tiny("co-localisation/attention", size))
+    before = {key: value.clone() for key, value in co_localisation.localiser().features.state_dict().items()}
+    result = tiny_run("toy/find", output=tmp_path / "run")
+    after = result.model.features.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before) and len(before) == 8
+    assert "test_found" in result.record and "accuracy" not in result.history.rows[0]
+    assert torch.tensor(result.history.rows[-1]["thetas"]).shape == (10, 1, 3)
+    model = result.model.train()
+    assert not any(module.training for module in model.features.modules()) and model.training
+    digits = load_mnist("test", offline=True)
+    tiles = F.interpolate(digits.images.float() / 255, scale_factor=2, mode="nearest")
+    assert F.normalize(model.features(tiles), dim=1).shape == (1000, 50)
+
+
+def test_the_labels_teach_nothing():
+    torch.manual_seed(0)
+    model = co_localisation.localiser().eval()
+    outputs = outputs_of(model)
+    of_any = [co_localisation.triplet_hinge(outputs, torch.full((5, 10, 4), value)) for value in (0.0, 1.0)]
+    assert of_any[0] == of_any[1]
+
+
+def test_another_crop_is_as_large_as_a_digit_and_inside_and_in_evaluation_the_same_each_time():
+    model = co_localisation.localiser()
+    theta = torch.cat((torch.full((500, 10, 1), 0.6), torch.zeros(500, 10, 2)), dim=2)
+    places = model.elsewhere(theta)
+    assert (places[..., 0] * 3 - 1).abs().max() < 1e-6 and 0.66 < places[..., 1:].abs().max() <= 2 / 3
+    assert not torch.equal(places, model.elsewhere(theta))
+    assert torch.equal(model.eval().elsewhere(theta), model.elsewhere(theta))
+    assert torch.equal(outputs_of(model), outputs_of(model))
+
+
+def test_a_search_that_knows_a_digit_at_one_place_knows_it_at_all():
+    torch.manual_seed(0)
+    search, picture = Search().eval(), torch.zeros(1, 1, 84, 84)
+    assert torch.equal(search(picture)[0, 1:].abs() < 1e-6, torch.tensor([True, True]))
+    torch.nn.init.normal_(search.score[-1].weight, std=300.0)
+    picture[..., 24:45, 30:51] = torch.rand(21, 21, generator=seeded())
+    near, far = search(picture), search(picture.roll((15, -9), (2, 3)))
+    from_middle, moved = near[0, 1:], (far - near)[0, 1:]
+    assert from_middle.abs().max() > 0.05 and far[0, 0] == near[0, 0]
+    score = torch.softmax(search.score(picture).flatten(1), 1)
+    assert score.sum().item() == pytest.approx(1)
+    expected = torch.tensor([-9.0, 15]) / 42
+    assert (moved - expected).abs().max() < expected.abs().max() and (moved * expected > 0).all()
+
+
+def test_every_part_of_a_search_learns():
+    model = co_localisation.localiser()
+    for layer in model.transformers:
+        torch.nn.init.normal_(layer.localisation.score[-1].weight, std=0.1)
+    co_localisation.triplet_hinge(outputs_of(model), torch.zeros(5, 10, 4)).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0] == []
+    assert len(model.localisation_parameters()) == len([*model.parameters()])

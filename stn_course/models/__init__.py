@@ -6,6 +6,7 @@ the transformer does. All give logits; the log-softmax of the originals is part 
 
 from stn_course.models.cifar10 import CifarCNN, CifarLeNet, CifarLeNetSTN, CifarSTN, PooledCNN, RtsCifarSTN
 from stn_course.models.cluttered_mnist import ClutterCNN, ClutterFCN, ClutterSTCNN, ClutterSTFCN, CropSTCNN
+from stn_course.models.co_localisation import CoLocaliser, DigitFeatures, Search
 from stn_course.models.distorted_mnist import CNN, FCN, STCNN, STFCN, FeatureSTCNN, RewarpedSTCNN, TwiceSTCNN
 from stn_course.models.fourier import FourierConv2d
 from stn_course.models.grey import GreyConv2d
@@ -30,7 +31,9 @@ __all__ = [
     "ClutterFCN",
     "ClutterSTCNN",
     "ClutterSTFCN",
+    "CoLocaliser",
     "CropSTCNN",
+    "DigitFeatures",
     "FeatureSTCNN",
     "FourierConv2d",
     "GreyConv2d",
@@ -42,6 +45,7 @@ __all__ = [
     "RtsCifarSTN",
     "STClassifier",
     "STNetwork",
+    "Search",
     "TutorialCNN",
     "TutorialSTN",
     "TwiceSTCNN",

@@ -18,6 +18,8 @@ IN_ORDER = [  # of the tables
     "six_or_nine",
     "cluttered_mnist",
     "mnist_addition",
+    "co_localisation",
+    "co_localisation_clutter",
     "mnist",
     "cifar10",
     "rts_cifar10",

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stn_course.checks import Images, Theta
 from stn_course.data import ImageData, Join, Normalise
 from stn_course.distortions import Distortion, Pose
 from stn_course.tasks.recipe import Profile, Recipe
@@ -132,8 +133,18 @@ def distorted(data: ImageData, distortion: Distortion, seed: int = TEST_SEED) ->
     """
     generator = torch.Generator().manual_seed(seed)
     theta = distortion.sample(len(data), generator, dtype=torch.float64)
+    made = distort(data.images, distortion, theta)
+    return replace(data, images=made, source=f"{data.source}, distorted ({distortion.label})")
+
+
+def distort(images: Images, distortion: Distortion, theta: Theta, at_once: int = 1000) -> Images:
+    """Put uint8 images on their canvas by known θ, some at once; in float64, and rounded to eight bits again.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    """
     made = [
-        distortion.apply(images.double(), thetas).round().to(torch.uint8)
-        for images, thetas in zip(data.images.split(1000), theta.split(1000), strict=True)
+        distortion.apply(some.double(), thetas).round().to(torch.uint8)
+        for some, thetas in zip(images.split(at_once), theta.split(at_once), strict=True)
     ]
-    return replace(data, images=torch.cat(made), source=f"{data.source}, distorted ({distortion.label})")
+    return torch.cat(made)
