@@ -125,7 +125,5 @@ TASK = Task(
     score=found,
 )
 CONTESTANTS = {
-    "attention": Contestant(
-        "ten localisers, attention", localiser, {"course": course_recipe(1e-2, batch_size=32)}
-    )
+    "attention": Contestant("ten localisers, attention", localiser, {"course": course_recipe(1e-2, batch_size=32)})
 }
