@@ -8,8 +8,8 @@ import functools
 from stn_course.data import load_mnist
 from stn_course.distortions import RTS, Clutter
 from stn_course.models import ClutterCNN, ClutterFCN, ClutterSTCNN, ClutterSTFCN, CropSTCNN
-from stn_course.tasks.papers_table import COURSE, TRIES, TRIES_WITHOUT
-from stn_course.tasks.recipe import Profile, profiles
+from stn_course.tasks.papers_table import TRIES, TRIES_WITHOUT
+from stn_course.tasks.recipe import Profile, course_recipe, profiles
 from stn_course.tasks.task import Contestant, Task
 from stn_course.transforms import Attention
 
@@ -23,6 +23,8 @@ TASK = Task(
     ),
     distortion=Clutter(ANYWHERE),
 )
+
+COURSE = {"course": course_recipe(1e-3, batch_size=64, weight_decay=0.01)}
 
 CONTESTANTS = {
     "fcn": Contestant("FCN", ClutterFCN, COURSE, tries=TRIES_WITHOUT, paper=13.2),
