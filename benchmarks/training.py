@@ -38,7 +38,8 @@ def measure_course(name: str, data: ImageData, device: torch.device) -> dict:
     recipe = experiment.recipes["course"]
     model = experiment.model().to(device, memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(0)
-    batches = Batches(data, recipe.batch_size, experiment.training_transform(recipe), True, generator, device)
+    prepare, join = experiment.training_transform(recipe), experiment.task.join
+    batches = Batches(data, recipe.batch_size, prepare, True, generator, device, join)
     optimizer, _ = recipe.optimizer_and_schedule(model, 1)
     autocast = torch.bfloat16 if faster_precision(name, "course", device).name == "bfloat16" else None
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stn_course.checks import Images, Theta
+from stn_course.checks import Images, Theta, describe
 from stn_course.distortions import RTS, Pose
 from stn_course.transforms import Affine, MatrixTransform, Transform, regular_grid
 
@@ -180,3 +180,42 @@ def slant(images: Images) -> Tensor:
     down, right = rows - row[:, None], columns - column[:, None]
     together = (ink * down[:, :, None] * right[:, None]).sum((1, 2))
     return together / (ink * down.square()[:, :, None]).sum((1, 2))
+
+
+def box(theta: Theta, transform: Transform = Affine()) -> Tensor:
+    """Find the smallest upright box round the corners of a frame: (B, n_params) → (B, 4), left, top, right, bottom.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+
+    Example:
+        >>> from stn_course.transforms import Attention
+        >>> box(torch.tensor([[0.25, 0.5, -0.5]]), Attention())
+        tensor([[ 0.2500, -0.7500,  0.7500, -0.2500]])
+    """
+    ends = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=theta.dtype, device=theta.device)
+    corners = transform.map(theta, ends.expand(len(theta), 4, 2))
+    return torch.cat((corners.amin(1), corners.amax(1)), dim=1)
+
+
+def box_overlap(boxes: Tensor, others: Tensor) -> Tensor:
+    """Measure how much upright boxes share, exactly: intersection over union, from 0 to 1: (..., 4), (..., 4) → (...).
+
+    A box is left, top, right, bottom. Two boxes without an area share nothing. For frames that are not upright see
+    `overlap`.
+
+    Raises:
+        ValueError: if a box is not four numbers.
+
+    Example:
+        >>> box_overlap(torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2]))  # half of each, a third of both
+        tensor(0.3333)
+    """
+    for each in (boxes, others):
+        if not isinstance(each, Tensor) or each.ndim < 1 or each.shape[-1] != 4:
+            raise ValueError(f"expected boxes of shape (..., 4), got {describe(each)}")
+    low, high = torch.maximum(boxes[..., :2], others[..., :2]), torch.minimum(boxes[..., 2:], others[..., 2:])
+    both = (high - low).clamp(min=0).prod(-1)
+    areas = [(each[..., 2:] - each[..., :2]).clamp(min=0).prod(-1) for each in (boxes, others)]
+    either = areas[0] + areas[1] - both
+    return torch.where(either > 0, both / torch.where(either > 0, either, 1), 0)

@@ -35,7 +35,7 @@ from stn_course import experiments
 from stn_course.data import Batches, DataError, ImageData, load_mnist
 from stn_course.distortions import RTS
 from stn_course.experiments import EXPERIMENTS, load_weights, run
-from stn_course.models import CNN, STCNN
+from stn_course.models import CNN, STCNN, STNetwork
 from stn_course.tasks import TEST_SEED, Profile, Recipe, distorted
 from stn_course.training import Evaluation, evaluate
 from stn_course.widgets import LiveTraining
@@ -163,8 +163,7 @@ def test_a_baseline_is_trained_on_the_same_task_in_the_same_way(name):
     assert baseline.recipes["course"] == experiment.recipes["course"]
     ours, theirs = (sum(p.numel() for p in made.model().parameters()) for made in (experiment, baseline))
     assert theirs == pytest.approx(ours, rel=0.02)
-    assert hasattr(experiment.model(), "spatial_transformer")
-    assert not hasattr(baseline.model(), "spatial_transformer")
+    assert isinstance(experiment.model(), STNetwork) and not isinstance(baseline.model(), STNetwork)
 
 
 def test_training_images_are_augmented_then_distorted_then_normalised():
@@ -256,6 +255,8 @@ def smoke_data(record):
     size = experiment.profiles["smoke"]
     train, test = (experiment.load(split, offline=True) for split in ("train", "test"))
     test = test[: size.test_images]
+    if experiment.task.join is not None:  # pairs have tests of their own
+        return train[: size.train_images], experiment.scored_images(test)
     return train[: size.train_images], test if experiment.distortion is None else distorted(test, experiment.distortion)
 
 
@@ -263,7 +264,9 @@ def test_a_smoke_run_leaves_a_record_with_everything(smoke):
     record = json.loads((smoke.folder / "record.json").read_text(encoding="utf-8"))
     assert record == smoke.record
     recipe = json.loads(json.dumps(asdict(EXPERIMENTS[record["experiment"]].recipes[record["recipe"]])))
-    assert set().union(*KEYS.values(), recipe) <= set(record)
+    score = f"test_{EXPERIMENTS[record['experiment']].task.score.__name__}"
+    keys = {score if key == "test_accuracy" else key for key in set().union(*KEYS.values(), recipe)}
+    assert keys <= set(record)
     assert {key: record[key] for key in recipe} == recipe
     assert (record["profile"], record["seed"], record["epochs"], record["validate"]) == ("smoke", 0, 1, False)
     train, test = smoke_data(record)
@@ -271,7 +274,10 @@ def test_a_smoke_run_leaves_a_record_with_everything(smoke):
     assert (record["test_images"], record["test_digest"]) == (len(test), test.digest)
     stand_in = "shapes drawn by the package" if "cifar10" in record["experiment"] else "MNIST sample"
     assert stand_in in record["train_source"] and stand_in in record["test_source"]
-    assert ("distorted" in record["test_source"]) == (EXPERIMENTS[record["experiment"]].distortion is not None)
+    made_so = record["experiment"].startswith("co-localisation")  # these load distorted pictures
+    assert ("distorted" in record["test_source"]) == (
+        made_so or EXPERIMENTS[record["experiment"]].distortion is not None
+    )
     assert "CIFAR" not in record["train_source"] + record["test_source"]
     assert record["complete"] is False
     assert (record["device"], record["threads"]) == ("cpu", 1)
@@ -293,19 +299,23 @@ def test_the_weights_of_a_smoke_run_are_those_that_were_scored(smoke):
     model = load_weights(EXPERIMENTS[smoke.record["experiment"]].model(), smoke.folder / "weights.pt")
     assert not model.training
     experiment = EXPERIMENTS[smoke.record["experiment"]]
-    scored = evaluate(model, Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise))
-    assert scored.score == smoke.record["test_accuracy"]
+    batches = Batches(smoke_data(smoke.record)[1], 1000, experiment.normalise)
+    scored = evaluate(model, batches, experiment.task.loss, experiment.task.score)
+    assert scored.score == smoke.record[f"test_{experiment.task.score.__name__}"]
     assert list(scored.missed) == smoke.record["test_missed"]
-    assert len(scored.missed) == round((1 - scored.score) * smoke.record["test_images"])
+    if experiment.task.score.__name__ == "accuracy":
+        assert len(scored.missed) == round((1 - scored.score) * smoke.record["test_images"])
     assert scored.loss == pytest.approx(smoke.record["test_loss"], rel=1e-5)  # another memory layout, another rounding
 
 
 def test_a_smoke_run_records_theta_where_there_is_one(smoke):
-    if not hasattr(smoke.model, "spatial_transformer"):
-        assert "theta" not in smoke.history.rows[0]
+    if not isinstance(smoke.model, STNetwork):
+        assert not {"theta", "thetas"} & set(smoke.history.rows[0])
         return
     if smoke.record["experiment"].startswith("rts-mnist"):
         probes = experiments.ten_digits()
+    elif smoke.record["experiment"].startswith(("mnist-addition", "co-localisation")):  # pairs and sets, a few
+        probes = EXPERIMENTS[smoke.record["experiment"]].probe_images(smoke_data(smoke.record)[1])
     else:  # the first of each class, as the network sees them
         test = smoke_data(smoke.record)[1]
         labels = test.labels.tolist()
@@ -319,7 +329,10 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     recorded = torch.tensor([last["theta"]] if len(thetas) == 1 else last["thetas"])
     torch.testing.assert_close(recorded, thetas, atol=5e-3, rtol=0)  # float16 weights, four decimals
     parts = {"angle", "size", "x", "y"}
-    without = {"r-mnist": parts - {"angle"}, "p-mnist": parts, "e-mnist": parts, "mnist": parts, "cifar10": parts}
+    without = {"r-mnist": parts - {"angle"}, "cluttered-mnist": {"angle", "size"}} | dict.fromkeys(
+        ("p-mnist", "e-mnist", "mnist", "cifar10", "mnist-addition", "co-localisation", "co-localisation-clutter"),
+        parts,
+    )
     left = parts - without.get(smoke.record["experiment"].partition("/")[0], set())
     assert set(last.get("taken_back", {})) == left
 

@@ -7,7 +7,7 @@ torchvision, and fall back on what the package carries: real digits for MNIST, s
 """
 
 from stn_course.data.cifar10 import load_cifar10
-from stn_course.data.images import Batches, ImageData, Normalise
+from stn_course.data.images import Batches, ImageData, Join, Normalise
 from stn_course.data.mnist import SAMPLES, load_mnist
 from stn_course.data.source import SPLITS, DataError
 
@@ -17,6 +17,7 @@ __all__ = [
     "Batches",
     "DataError",
     "ImageData",
+    "Join",
     "Normalise",
     "load_cifar10",
     "load_mnist",

@@ -13,6 +13,8 @@ from stn_course.cuda_graph import Recorded, check_graph
 
 DIGITS = tuple("0123456789")
 
+Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (images, labels) → (images, labels); see `Batches`
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -119,6 +121,8 @@ class Batches:
         shuffle: whether each pass has a new order.
         generator: the source of all randomness; one on another device than `device` will do, but makes a GPU wait.
         device: keeps the images and makes the batches.
+        join: (images, labels) → (images, labels), applied to each batch before `prepare`: puts together what belongs
+            together, such as pairs of digits and their sums. None leaves them alone.
         graph: whether making a batch is recorded as a CUDA graph, and replayed by the GPU: see `cuda_graph`. A batch is
             then overwritten by the next one.
 
@@ -137,6 +141,7 @@ class Batches:
         shuffle: bool = False,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        join: Join | None = None,
         graph: bool = False,
     ):
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -144,7 +149,7 @@ class Batches:
         check_graph(graph, device)
         self.images, self.labels = data.images.to(device), data.labels.to(device)
         self.batch_size, self.shuffle, self.generator = batch_size, shuffle, generator
-        make = partial(_make, self.images, self.labels, prepare, generator)
+        make = partial(_make, self.images, self.labels, join, prepare, generator)
         self._make = Recorded(make, "The making of a batch", generator) if graph else make
 
     def __len__(self) -> int:
@@ -161,6 +166,8 @@ class Batches:
             yield self._make(chosen)
 
 
-def _make(images: Tensor, labels: Tensor, prepare, generator, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    some = images[chosen].float() / 255
-    return some if prepare is None else prepare(some, generator), labels[chosen]
+def _make(images: Tensor, labels: Tensor, join, prepare, generator, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    some, theirs = images[chosen].float() / 255, labels[chosen]
+    if join is not None:
+        some, theirs = join(some, theirs)
+    return some if prepare is None else prepare(some, generator), theirs

@@ -122,7 +122,8 @@ def measure(experiment: Experiment, recipe: Recipe, device: torch.device) -> flo
         model = experiment.model().to(device, memory_format=torch.channels_last).train()
         data = experiment.load("test", offline=True)[:size]
         prepare, generator = experiment.training_transform(recipe), torch.Generator(device).manual_seed(0)
-        images, labels = next(iter(Batches(data, size, prepare, generator=generator, device=device)))
+        batches = Batches(data, size, prepare, generator=generator, device=device, join=experiment.task.join)
+        images, labels = next(iter(batches))
 
         def seconds(dtype: torch.dtype | None) -> float:
             model.zero_grad()

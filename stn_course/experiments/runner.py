@@ -286,7 +286,7 @@ def _train(
         prepare = task.training_transform(job.plan, phase.distortion)
         history = fit(
             model,
-            Batches(train, job.plan.batch_size, prepare, True, generator, device, job.graph),
+            Batches(train, job.plan.batch_size, prepare, True, generator, device, join=task.join, graph=job.graph),
             scoring if job.validate else None,
             epochs=epochs,
             until=end,

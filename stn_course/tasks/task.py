@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_course.data import ImageData, Normalise
+from stn_course.checks import Images, Theta
+from stn_course.data import ImageData, Join, Normalise
 from stn_course.distortions import Distortion, Pose
 from stn_course.tasks.recipe import Profile, Recipe
 from stn_course.training import Loss, Score, accuracy
@@ -34,6 +35,7 @@ class Task:
     name: str  # the first half of the names of its experiments: "rts-mnist"
     load: Callable[..., ImageData]  # (split, offline=…), for the splits "train" and "test"
     profiles: Mapping[str, Profile]  # how much is trained and scored, by the profile's name
+    join: Join | None = None  # what belongs together, in each batch of training and in the scored data; before the rest
     distortion: Distortion | None = None  # of both splits; an augmentation belongs to a recipe, and to training alone
     normalise: Normalise | None = None  # the last thing that happens to images, in training and in scoring
     probe_images: Callable[[ImageData], Tensor] = first_of_each  # scored → those whose θ each epoch records, in [0, 1]
@@ -41,7 +43,11 @@ class Task:
     score: Score = accuracy
 
     def scored_images(self, data: ImageData) -> ImageData:
-        """Put images to score on under one fixed draw of the distortion, if there is one; do not normalise them."""
+        """Join images to score on, and put them under one fixed draw of the distortion; do not normalise them."""
+        if self.join is not None:
+            images, labels = self.join(data.images, data.labels)
+            in_words = self.join.__name__.replace("_", " ")
+            data = replace(data, images=images, labels=labels, source=f"{data.source}, {in_words}")
         return data if self.distortion is None else distorted(data, self.distortion)
 
     def posed_images(self, data: ImageData) -> tuple[Tensor, Tensor, Pose] | None:
@@ -87,7 +93,7 @@ class Contestant:
     tries: tuple[str, ...] = ()  # the names of recipes to choose from, as many for each rival; see `compare`
     baseline: str | None = None  # the contestant without a transformer to compare with, at the same task
     profiles: Mapping[str, Profile] | None = None  # its own, if the task's do not suit it
-    paper: float | None = None  # the test error in table 1 of the paper that introduced transformers, in per cent
+    paper: float | None = None  # the test error in the paper that introduced transformers, in per cent
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe by its name, or "course" with other numbers: BATCH_SIZE-RATE-LOCALISATION_RATE.
@@ -127,8 +133,18 @@ def distorted(data: ImageData, distortion: Distortion, seed: int = TEST_SEED) ->
     """
     generator = torch.Generator().manual_seed(seed)
     theta = distortion.sample(len(data), generator, dtype=torch.float64)
+    made = distort(data.images, distortion, theta)
+    return replace(data, images=made, source=f"{data.source}, distorted ({distortion.label})")
+
+
+def distort(images: Images, distortion: Distortion, theta: Theta, at_once: int = 1000) -> Images:
+    """Put uint8 images on their canvas by known θ, some at once; in float64, and rounded to eight bits again.
+
+    Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
+    (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    """
     made = [
-        distortion.apply(images.double(), thetas).round().to(torch.uint8)
-        for images, thetas in zip(data.images.split(1000), theta.split(1000), strict=True)
+        distortion.apply(some.double(), thetas).round().to(torch.uint8)
+        for some, thetas in zip(images.split(at_once), theta.split(at_once), strict=True)
     ]
-    return replace(data, images=torch.cat(made), source=f"{data.source}, distorted ({distortion.label})")
+    return torch.cat(made)
