@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 
 from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
-from stn_course.experiments.results import markdown_table, mean_and_spread, records, score_of, tried
+from stn_course.experiments.results import markdown_table, mean_and_spread, records, score_of
 from stn_course.experiments.runner import run
 from stn_course.tasks.papers_table import COLUMNS, ERRORS
 
@@ -217,7 +217,7 @@ def duels_table(duels: Sequence[tuple[str | None, str | None]], epochs: int, loo
     """Set pairs of the paper's networks against each other on the same test images: which one reads better?
 
     Each pair has a row for each seed of both, with what only one of the two misreads and the sign test of it; a pair
-    whose second name is None has not been trained, as has one without records. The verdict is "beyond the margin" where
+    whose second name is None has not been trained, as has one without records. One of the two is called better where
     coins fall so unevenly in less than 5 % / `looked_at` of all cases. Who looks at many pairs, and at the best of
     several, sees such a one by chance at most once in twenty such tables (Bonferroni).
 
@@ -235,10 +235,7 @@ def duels_table(duels: Sequence[tuple[str | None, str | None]], epochs: int, loo
             continue
         for pair in paired(*runs):
             better = "second" if pair.only_first > pair.only_second else "first"
-            if pair.only_first == pair.only_second:
-                verdict = "as many"
-            else:
-                verdict = f"the {better} is better, {'beyond' if pair.p < margin else 'within'} the margin"
+            verdict = f"the {better} is better" if pair.p < margin else "within the margin"
             rows.append((*(f"`{name}`" for name in names), *pair[1:3], f"{pair.p:.2g}", verdict))
     head = ("first", "second", "only the first misreads", "only the second", "by chance", "verdict")
     return markdown_table(head, rows)

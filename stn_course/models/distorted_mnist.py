@@ -59,6 +59,8 @@ class FCN(nn.Module):
     """The baseline without convolutions: (B, 1, 42, 42) → (B, 10). 399,566 parameters with 202 hidden units a layer.
 
     It knows nothing of neighbours: with the pixels in another order it would learn as well.
+
+    Built in: 08, "Eight networks, two sizes".
     """
 
     def __init__(self, hidden: int = 202):
@@ -80,6 +82,8 @@ class STFCN(STClassifier):
     """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 400,225 parameters (affine).
 
     The localisation network is fully connected, too: three layers of 32 hidden units on the whole input.
+
+    Built in: 08, "Eight networks, two sizes".
     """
 
     def __init__(self, transform: Transform = Affine()):
