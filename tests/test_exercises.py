@@ -202,7 +202,40 @@ RIGHT |= {
         < 0
     ).mean(),
     "bend_back": lambda control, looks: by_blocks(looks, control, control),
+    "fit_affine": lambda points, looks: affine_by_normal_equations(points.numpy(), looks.numpy()),
+    "chance_of": lambda first, second: sign_test(
+        sum(each not in second for each in first), sum(each not in first for each in second)
+    ),
+    "widest_fcn": lambda budget: (math.isqrt((1765 + 11) ** 2 + 4 * (budget - 10)) - (1765 + 11)) // 2,
 }
+
+
+def affine_by_normal_equations(points, looks):
+    rows = np.c_[points, np.ones(len(points))]
+    return np.linalg.solve(rows.T @ rows, rows.T @ looks).T.ravel().tolist()
+
+
+def affine_by_descent(points, looks):
+    """No formula at all: an optimiser on θ, through the package's own family."""
+    theta = Affine().identity()[None].double().requires_grad_()
+    descent = torch.optim.LBFGS([theta], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+
+    def loss():
+        descent.zero_grad()
+        (wrong := (Affine().map(theta, points[None]) - looks).square().sum()).backward()
+        return wrong
+
+    descent.step(loss)
+    return theta[0]
+
+
+def widest_by_counting(budget):
+    return max(
+        h
+        for h in range(1, 300)
+        if sum(p.numel() for a, b in ((1764, h), (h, h), (h, 10)) for p in nn.Linear(a, b, device="meta").parameters())
+        <= budget
+    )
 
 
 def kernel_of_squares(r):
@@ -315,6 +348,9 @@ ALSO_RIGHT = [
     ("with_affine_part", affine_on_moves),
     ("folded_share", folded_in_loops),
     ("bend_back", lambda control, looks: affine_by_inverse(looks, control, control)),
+    ("fit_affine", affine_by_descent),
+    ("fit_affine", lambda points, looks: exercises.fit_affine.reference(points.float(), looks.float())),
+    ("widest_fcn", widest_by_counting),
 ]
 
 
@@ -658,6 +694,12 @@ WRONG = [
     ("folded_share", lambda grid: grid, ""),
     ("bend_back", lambda control, looks: by_blocks(control, looks, control), "already, read off at its own points"),
     ("bend_back", lambda control, looks: by_blocks(looks, control, looks), "read it off at `control`"),
+    ("fit_affine", lambda points, looks: torch.linalg.pinv(points) @ looks, ""),
+    ("fit_affine", lambda points, looks: affine_by_normal_equations(looks.numpy(), points.numpy()), "the way back"),
+    ("chance_of", lambda first, second: sign_test(len(first), len(second)), "counted on both sides"),
+    ("chance_of", lambda first, second: 1 - sign_test(len(first), len(second)), ""),
+    ("widest_fcn", lambda budget: widest_by_counting(budget) + 1, "one too wide"),
+    ("widest_fcn", lambda budget: budget // 1764, ""),
 ]
 
 

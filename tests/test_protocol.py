@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import changed, quiet_run, tiny
 
-from stn_course.experiments import EXPERIMENTS, compare, paired, papers_table, sign_test
+from stn_course.experiments import EXPERIMENTS, best_in_table, compare, duels_table, paired, papers_table, sign_test
 from stn_course.experiments.protocol import best_try, tries_table
 from stn_course.training import History
 
@@ -80,24 +80,34 @@ def test_the_best_try_is_chosen_on_held_out_images_and_stands_out():
 # The paper's table
 
 
-def test_the_papers_table_shows_the_chosen_runs_beside_the_papers_errors(monkeypatch, tmp_path):
+@pytest.fixture
+def put(monkeypatch, tmp_path):
+    """Records of the test's own in place of those that come along."""
     monkeypatch.setattr("stn_course.experiments.results.RESULTS", tmp_path)
 
-    def put(name, recipe, accuracy, seed=0, epochs=20, **more):
-        about = {"experiment": name, "recipe": recipe, "seed": seed, "epochs": epochs, "test_accuracy": accuracy}
-        path = tmp_path / name / ("tries" if more else "") / f"{recipe}{'' if more else f'-{epochs}'}-{seed}.json"
+    def put(name, recipe="course", missed=(), seed=0, epochs=20, **more):
+        about = {"experiment": name, "recipe": recipe, "seed": seed, "epochs": epochs, "test_digest": name[0]}
+        about |= {"test_accuracy": 1 - len(missed) / 1000, "test_missed": list(missed)} | more
+        path = tmp_path / name / f"{recipe}-{epochs}-epochs-{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(about | more), encoding="utf-8")
+        path.write_text(json.dumps(about), encoding="utf-8")
 
-    put("p-mnist/st-cnn", "course", 0.99)  # nothing was tried
-    put("p-mnist/st-cnn-projective", "course", 0.98)  # another network
-    for seed, accuracy in enumerate((0.970, 0.972)):
-        put("rts-mnist/fcn", "64-0.002-1", accuracy, seed)
-    put("rts-mnist/fcn", "64-0.002-1", 0.5, 2, epochs=5)  # another length
-    put("rts-mnist/fcn", "course", 0.6)  # not chosen
-    put("rts-mnist/fcn", "64-0.002-1", None, held_out_accuracy=0.9, held_out_loss=1.0)
-    put("rts-mnist/fcn", "256-0.001-1", None, held_out_accuracy=0.8, held_out_loss=1.0)
-    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in papers_table(20).splitlines())
+    return put
+
+
+def cells(table):
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    return head, rows
+
+
+def test_the_papers_table_shows_runs_of_one_recipe_and_length_beside_the_papers_errors(put):
+    put("p-mnist/st-cnn", missed=range(10))
+    put("p-mnist/st-cnn-projective", missed=range(20))  # another network
+    for seed, n in enumerate((30, 28)):
+        put("rts-mnist/fcn", missed=range(n), seed=seed)
+    put("rts-mnist/fcn", missed=range(500), seed=2, epochs=5)  # another length
+    put("rts-mnist/fcn", "64-0.002-1", missed=range(5))  # another recipe
+    head, rows = cells(papers_table(20))
     assert head == ["network", "R", "RTS", "P", "E"]
     assert [row[0] for row in rows] == [
         "FCN",
@@ -107,6 +117,51 @@ def test_the_papers_table_shows_the_chosen_runs_beside_the_papers_errors(monkeyp
     assert rows[0] == ["FCN", "–; paper 2.1", "2.90 (2.80 to 3.00); paper 5.2", "–; paper 3.1", "–; paper 3.2"]
     assert rows[5][3] == "1.00; paper 0.8" and rows[6][3] == "2.00; paper 0.8"
     assert sum(cell.startswith("–; paper ") for row in rows for cell in row) == 29
+
+
+def test_what_was_chosen_on_held_out_images_does_not_fill_a_cell_of_the_papers_table(put, tmp_path):
+    """RTS has tries, the other columns have none: its cells would be of another recipe than the rest."""
+    put("rts-mnist/cnn", missed=range(15))
+    put("rts-mnist/cnn", "64-0.004-1", missed=range(9))
+    for recipe, score in (("64-0.004-1", 0.9), ("256-0.001-1", 0.8)):
+        (tmp_path / "rts-mnist/cnn/tries").mkdir(exist_ok=True)
+        about = {"experiment": "rts-mnist/cnn", "recipe": recipe, "held_out_accuracy": score, "held_out_loss": 1.0}
+        (tmp_path / f"rts-mnist/cnn/tries/{recipe}-0.json").write_text(json.dumps(about), encoding="utf-8")
+    assert cells(papers_table(20))[1][1][2] == "1.50; paper 0.8"
+
+
+def test_the_best_is_the_one_with_the_lowest_mean_error_and_nobody_while_one_is_missing(put):
+    names = ["e-mnist/st-cnn", "e-mnist/st-cnn-tps"]
+    put(names[0], missed=range(12))
+    assert best_in_table(names, 20) is None
+    put(names[1], missed=range(10))
+    assert best_in_table(names, 20) == names[1]
+    put(names[1], missed=range(20), seed=1)  # 15 in the mean
+    assert best_in_table(names, 20) == names[0] and best_in_table(names, 50) is None
+
+
+def test_a_duel_counts_what_only_one_misreads_and_says_whether_that_is_beyond_the_margin(put):
+    fcn, cnn, tps = "e-mnist/fcn", "e-mnist/cnn", "e-mnist/st-cnn-tps"
+    put(fcn, missed=range(30))
+    put(cnn, missed=range(20, 35))  # 20 to 29 by both: 20 against 5, p = 0.004
+    put(tps, missed=range(20, 35))
+    _, rows = cells(duels_table([(fcn, cnn), (cnn, fcn), (cnn, tps)], 20))
+    assert rows[0] == [f"`{fcn}`", f"`{cnn}`", "20", "5", "0.0041", "the second is better"]
+    assert rows[1][2:] == ["5", "20", "0.0041", "the first is better"]
+    assert rows[2][2:] == ["0", "0", "1", "within the margin"]
+    [row] = cells(duels_table([(fcn, cnn)], 20, looked_at=24))[1]
+    assert row[5] == "within the margin"  # 0.05 / 24 = 0.0021
+    put(fcn, missed=range(3), seed=1)
+    put(cnn, missed=range(1), seed=1)
+    _, rows = cells(duels_table([(fcn, cnn)], 20))
+    assert [row[5] for row in rows] == ["the second is better", "within the margin"]
+
+
+def test_a_duel_with_somebody_who_was_not_trained_says_so(put):
+    put("e-mnist/fcn", missed=range(30))
+    _, rows = cells(duels_table([("e-mnist/fcn", "e-mnist/cnn"), ("e-mnist/fcn", None)], 20))
+    assert rows[0] == ["`e-mnist/fcn`", "`e-mnist/cnn`", "–", "–", "–", "not trained yet"]
+    assert rows[1] == ["`e-mnist/fcn`", "–", "–", "–", "–", "not trained yet"]
 
 
 # The whole protocol

@@ -177,6 +177,6 @@ def test_the_ten_digits_are_the_first_of_each_class(real_mnist):
 
 def test_records_and_weights_stay_small():
     digits = [path for path in RESULTS.rglob("*") if path.is_file() and "mnist" in str(path.relative_to(RESULTS))]
-    assert sum(path.stat().st_size for path in digits) < 3e6
+    assert sum(path.stat().st_size for path in digits) < 6e6
     # the weights on CIFAR-10 fit because each .pt, a zip archive, was packed once more with compression
     assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 20e6

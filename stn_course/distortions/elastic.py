@@ -30,6 +30,7 @@ class Elastic(Distortion):
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 08, "Four ways to be hard to read".
 
     Args:
         canvas: size of the result in pixels: (H', W'), or one number for both.

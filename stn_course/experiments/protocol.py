@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 
 from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
-from stn_course.experiments.results import markdown_table, mean_and_spread, records, score_of, tried
+from stn_course.experiments.results import markdown_table, mean_and_spread, records, score_of
 from stn_course.experiments.runner import run
 from stn_course.tasks.papers_table import COLUMNS, ERRORS
 
@@ -176,25 +176,69 @@ def runs_table(runs: dict[str, list[dict]]) -> str:
     return markdown_table(("network", "experiment", "recipe", "epochs", "test error (%)", "seeds"), rows)
 
 
+def papers_runs(name: str, epochs: int) -> list[dict]:
+    """Pick the records that count in the paper's table: of so many epochs by the course's recipe, one a seed."""
+    of = {"experiment": name, "recipe": "course", "epochs": epochs}
+    return [record for record in records(name) if of.items() <= record.items()]
+
+
 def papers_table(epochs: int) -> str:
     """Set the test errors of the records that come along beside those of the paper's table 1, in per cent.
 
-    A row a network, a column a task. Of an experiment count the runs of so many epochs by the recipe that was chosen
-    on held-out images: their mean, with the lowest and the highest; "–" if there are none.
+    A row a network, a column a task. A cell is the mean over the seeds of `papers_runs`, with the lowest and the
+    highest; "–" if there are none. All have one recipe: nothing was tried for a single cell.
+
+    Built in: 08, "The table".
     """
 
     def cell(name: str) -> str:
-        recipe = chosen_recipe(name, tried(name))
-        of = {"experiment": name, "recipe": recipe, "epochs": epochs}
-        runs = [record for record in records(name) if of.items() <= record.items()]
-        ours = mean_and_spread([100 - 100 * score_of(record) for record in runs]) if runs else "–"
-        return f"{ours}; paper {EXPERIMENTS[name].paper}"
+        errors = [100 - 100 * score_of(record) for record in papers_runs(name, epochs)]
+        return f"{mean_and_spread(errors) if errors else '–'}; paper {EXPERIMENTS[name].paper}"
 
     rows = (
         [EXPERIMENTS[f"rts-mnist/{network}"].title, *(cell(f"{column.lower()}-mnist/{network}") for column in COLUMNS)]
         for network in ERRORS
     )
     return markdown_table(("network", *COLUMNS), rows)
+
+
+def best_in_table(names: Sequence[str], epochs: int) -> str | None:
+    """Name the network with the lowest test error among those of the paper's table; None unless all were trained.
+
+    Built in: 08, "What agrees, and what does not?".
+    """
+    runs = {name: papers_runs(name, epochs) for name in names}
+    if not all(runs.values()):
+        return None
+    return min(names, key=lambda name: -sum(map(score_of, runs[name])) / len(runs[name]))
+
+
+def duels_table(duels: Sequence[tuple[str | None, str | None]], epochs: int, looked_at: int | None = None) -> str:
+    """Set pairs of the paper's networks against each other on the same test images: which one reads better?
+
+    Each pair has a row for each seed of both, with what only one of the two misreads and the sign test of it; a pair
+    whose second name is None has not been trained, as has one without records. One of the two is called better where
+    coins fall so unevenly in less than 5 % / `looked_at` of all cases. Who looks at many pairs, and at the best of
+    several, sees such a one by chance at most once in twenty such tables (Bonferroni).
+
+    Built in: 08, "What agrees, and what does not?".
+
+    Args:
+        duels: pairs of names of `EXPERIMENTS`.
+        epochs: of the runs that count, see `papers_runs`.
+        looked_at: how many pairs were looked at, if more than there are rows.
+    """
+    margin, rows = 0.05 / (looked_at or len(duels)), []
+    for names in duels:
+        if None in names or not all(runs := [papers_runs(name, epochs) for name in names]):
+            rows.append((*(f"`{name}`" if name else "–" for name in names), "–", "–", "–", "not trained yet"))
+            continue
+        for pair in paired(*runs):
+            better = "second" if pair.only_first > pair.only_second else "first"
+            verdict = f"the {better} is better" if pair.p < margin else "within the margin"
+            rows.append((*(f"`{name}`" for name in names), *pair[1:3], f"{pair.p:.2g}", verdict))
+    head = ("first", "second", "only the first misreads", "only the second", "by chance", "verdict")
+    return markdown_table(head, rows)
 
 
 def paired_table(runs: dict[str, list[dict]], first: str, second: str) -> str:

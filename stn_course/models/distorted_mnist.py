@@ -68,6 +68,8 @@ class FCN(nn.Module):
 
     It knows nothing of neighbours: with the pixels in another order it would learn as well. It takes images of any
     number of pixels, all channels together, and more classes.
+
+    Built in: 08, "Eight networks, two sizes".
     """
 
     def __init__(self, hidden: int = 202, pixels: int = 42 * 42, classes: int = 10):
@@ -89,6 +91,8 @@ class STFCN(STClassifier):
     """The same network, slimmer, behind a spatial transformer: (B, 1, 42, 42) → (B, 10). 400,225 parameters (affine).
 
     The localisation network is fully connected, too: three layers of 32 hidden units on the whole input.
+
+    Built in: 08, "Eight networks, two sizes".
     """
 
     def __init__(self, transform: Transform = Affine()):
