@@ -118,7 +118,7 @@ def test_every_experiment_has_the_three_profiles_and_the_courses_recipe(name):
     experiment = EXPERIMENTS[name]
     assert set(experiment.profiles) == {"smoke", "quick", "full"}
     assert "course" in experiment.recipes
-    assert set(experiment.recipes) <= {"published", "course", "turning", "behind-upright"}
+    assert set(experiment.recipes) <= {"published", "course", "turning", "behind-upright", "nesterov", "smoothed"}
     smoke, quick, full = (experiment.profiles[key] for key in ("smoke", "quick", "full"))
     assert smoke.offline is True and quick.offline is None and full.offline is False
     assert smoke.epochs <= quick.epochs <= 5 <= full.epochs
