@@ -14,6 +14,7 @@ NOTEBOOKS = (  # the exercises of each are the module of that name, without the 
     "05_rts_mnist",
     "06_cifar10",
     "07_bending",
+    "10_your_own",
 )
 
 

@@ -10,6 +10,7 @@ from stn_course.models.fourier import FourierConv2d
 from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
+from stn_course.models.signs import FindSign, Resized, SignCNN, SignST, where
 from stn_course.models.st_network import Look, STClassifier, STNetwork, look, looks_of
 
 __all__ = [
@@ -21,18 +22,23 @@ __all__ = [
     "CifarLeNet",
     "CifarLeNetSTN",
     "CifarSTN",
+    "FindSign",
     "FourierConv2d",
     "GreyConv2d",
     "Look",
     "PooledCNN",
     "ResidualCNN",
     "ResidualSTN",
+    "Resized",
     "RtsCifarSTN",
     "STClassifier",
     "STNetwork",
+    "SignCNN",
+    "SignST",
     "TutorialCNN",
     "TutorialSTN",
     "TwiceSTCNN",
     "look",
     "looks_of",
+    "where",
 ]
