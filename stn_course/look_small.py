@@ -33,7 +33,7 @@ def small_view(images: Images, side: int = 64) -> Images:
     """
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         raise ValueError(f"expected images as a floating-point tensor of shape (B, C, H, W), got {describe(images)}")
-    height, width = images.shape[2:]
+    height, width = map(int, images.shape[2:])  # numbers, also while `torch.jit.trace` records
     settings = {"dtype": images.dtype, "device": images.device}
     down = constant(_weights, height, max(height, width), side, **settings)  # (side, H)
     across = constant(_weights, width, max(height, width), side, **settings)  # (side, W)
@@ -103,7 +103,7 @@ def in_picture(matrix: Tensor, size: Size) -> Theta:
         >>> in_picture(torch.eye(3)[None], (100, 200))  # twice as high as the picture
         tensor([[1., 0., 0., 0., 2., 0.]])
     """
-    height, width = size
+    height, width = map(int, size)
     longest = max(height, width)
     rows = torch.stack((matrix[:, 0] * (longest / width), matrix[:, 1] * (longest / height)), dim=1)  # (B, 2, 3)
     return rows.flatten(1)

@@ -59,6 +59,7 @@ BUILT_NOWHERE = {
     "distortions.Perspective",
     "data.DataError",
     "data.ImageData",
+    "data.Sign",
     "models.FCN",
     "models.Look",
     "models.ResidualCNN",

@@ -1,11 +1,14 @@
 """The small view against PyTorch's own resizing, and the crop against coordinates by hand, in pictures of any shape."""
 
+import os
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import few, uniform
+from test_export import assert_the_same, exported, traced
 from torch import nn
 
 from stn_course.algebra import to_parts
@@ -136,3 +139,32 @@ def test_it_says_its_frame_in_the_square_beside_the_classes():
 def test_the_classifier_takes_pictures_of_any_size_from_eight_on():
     model = SignCNN().eval()
     assert all(model(torch.rand(1, 3, *size)).shape == (1, 8) for size in ((8, 8), (33, 64), (160, 120)))
+
+
+def trained():
+    """A network whose θ differs from picture to picture."""
+    torch.manual_seed(0)
+    model = SignST()
+    with torch.no_grad():
+        model.spatial_transformer.localisation.turn_and_size.weight.normal_(std=0.5)
+    return model.eval()
+
+
+def test_theta_is_computed_in_float32_under_autocast():
+    model, images = trained(), torch.rand(2, 3, 40, 60)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        theta = model.spatial_transformer.theta(images)
+        assert theta.dtype == torch.float32 and model(images).shape == (2, 11)
+    torch.testing.assert_close(theta, model.spatial_transformer.theta(images), rtol=0, atol=0.05)
+
+
+@pytest.mark.skipif("STN_COURSE_ARITHMETIC" in os.environ, reason="what PyTorch records it computes its own way")
+@pytest.mark.slow
+def test_it_is_exported_for_any_number_of_pictures_of_a_shape():
+    assert_the_same(exported, trained(), lambda batch: (uniform(1, batch, 3, 33, 50, dtype=torch.float32),))
+
+
+@pytest.mark.skipif("STN_COURSE_ARITHMETIC" in os.environ, reason="what PyTorch records it computes its own way")
+def test_the_layer_is_traced():
+    layer = trained().spatial_transformer
+    assert_the_same(traced, layer, lambda batch: (uniform(1, batch, 3, 33, 50, dtype=torch.float32),))

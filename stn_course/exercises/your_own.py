@@ -95,9 +95,7 @@ def _(z, low, high):
     return z.exp()
 
 
-@bounded_scale.mistake(
-    "the share of 1 itself was added; sigmoid(start) must *be* that share: undo the sigmoid"
-)
+@bounded_scale.mistake("the share of 1 itself was added; sigmoid(start) must *be* that share: undo the sigmoid")
 def _(z, low, high):
     return low + (high - low) * torch.sigmoid(z + (1 - low) / (high - low))
 
@@ -173,9 +171,7 @@ def _(size):
     return _diagonal((W - 1) / 2, (H - 1) / 2, (W - 1) / 2, (H - 1) / 2)
 
 
-@to_pixels_matrix.mistake(
-    "half a pixel is missing: −1 is the left *edge*, at −0.5, for pixel 0 has its centre at 0"
-)
+@to_pixels_matrix.mistake("half a pixel is missing: −1 is the left *edge*, at −0.5, for pixel 0 has its centre at 0")
 def _(size):
     H, W = size
     return _diagonal(W / 2, H / 2, W / 2, H / 2)

@@ -33,7 +33,7 @@ class SignCNN(nn.Module):
             inputs = outputs
         self.layers = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
-    def forward(self, x: Images) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
@@ -47,7 +47,7 @@ class Resized(nn.Module):
         super().__init__()
         self.view, self.classifier = view, SignCNN()
 
-    def forward(self, x: Images) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.classifier(small_view(x, self.view))
 
 
@@ -77,12 +77,13 @@ class FindSign(nn.Module):
         nn.init.zeros_(self.turn_and_size.weight)
         nn.init.zeros_(self.turn_and_size.bias)
 
-    def forward(self, view: Images) -> Tensor:
+    def forward(self, view: Tensor) -> Tensor:
         features = self.features(view)
-        weights = (SHARPNESS * self.heat(features).float()).flatten(2).softmax(2)[:, 0]  # (B, h · w)
-        places = regular_grid(features.shape[2:], device=view.device).flatten(0, 1)  # (h · w, 2)
-        there = (features.float().flatten(2) @ weights[..., None])[..., 0]  # (B, second)
-        with without_autocast(view.device):
+        with without_autocast(view.device):  # a place in bfloat16 is off by a visible part of a pixel
+            features, heat = features.float(), self.heat(features.float())
+            weights = (SHARPNESS * heat).flatten(2).softmax(2)[:, 0]  # (B, h · w)
+            places = regular_grid(features.shape[2:], device=view.device).flatten(0, 1)  # (h · w, 2)
+            there = (features.flatten(2) @ weights[..., None])[..., 0]  # (B, second)
             return torch.cat((self.turn_and_size(there), weights @ places), dim=1)
 
 
@@ -106,7 +107,7 @@ class SignST(STNetwork):
     def looks(self, x: Images) -> list[Look]:
         return [look(self.spatial_transformer, x)]
 
-    def forward(self, x: Images) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         (seen,) = self.looks(x)
         classes = self.classifier(seen.warped)
         return torch.cat((classes, where(seen.theta)), dim=1) if self.says_where else classes
