@@ -1,4 +1,4 @@
-"""Algebra of θ: chain two, undo one, and read one as rotation, scale, shear, shift and perspective.
+"""Algebra of θ: chain two, undo one, read one as rotation, scale, shear, shift, perspective, or as a matrix in pixels.
 
     warp(warp(U, θ₁), θ₂)  =  warp(U, θ)     with  M(θ) = M(θ₁) M(θ₂)
 
@@ -139,6 +139,94 @@ def to_parts(theta: Theta, transform: Transform = Affine(), size: Size | None = 
     """
     transform.check_theta(theta)
     return transform.theta_to_parts(theta, _height_to_width(size)) + 0.0
+
+
+def to_pixel_matrix(
+    theta: Theta,
+    source_size: Size,
+    target_size: Size | None = None,
+    transform: Transform = Affine(),
+    align_corners: bool = False,
+) -> Tensor:
+    """Say θ in pixels: (B, n_params) → (B, 3, 3), from a pixel of the target to the pixel of the source it looks at.
+
+        M_pixels = P(source) M(θ) P(target)⁻¹      P: normalised → pixels, where the centre of pixel m is at m
+
+    It is the language of other libraries: `cv2.warpAffine(image, M[:2], size, flags=cv2.WARP_INVERSE_MAP | …)` takes it
+    as it is; kornia's `warp_affine` and `warp_perspective` (with their align_corners=True) and OpenCV without that flag
+    take its inverse, from source to target. `target_size` is the source's if None.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 10, "Whose matrix is it?".
+
+    Raises:
+        TypeError: if this is no family of matrices.
+
+    Example:
+        >>> half = torch.tensor([[0.5, 0, 0, 0, 0.5, 0]])  # the middle of 8×8 pixels, at twice the size
+        >>> to_pixel_matrix(half, (8, 8))[0, 0]  # pixel 0 looks at 1.75, between the pixels 1 and 2
+        tensor([0.5000, 0.0000, 1.7500])
+    """
+    matrix = transform.matrix(theta)
+    target_size = source_size if target_size is None else target_size
+    to_source = _to_pixels(source_size, align_corners, matrix)
+    return to_source @ matrix @ torch.linalg.inv(_to_pixels(target_size, align_corners, matrix))
+
+
+def from_pixel_matrix(
+    matrix: Tensor,
+    source_size: Size,
+    target_size: Size | None = None,
+    transform: Transform = Affine(),
+    align_corners: bool = False,
+) -> Theta:
+    """Read θ off a matrix in pixels, undoing `to_pixel_matrix`: (B, 3, 3), or (B, 2, 3) as OpenCV has it, → θ.
+
+    The matrix takes a pixel of the target to a pixel of the source. One that says where the *source* goes is inverted
+    first, by the caller. `target_size` is the source's if None.
+
+    Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
+    the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 10, "Whose matrix is it?".
+
+    Raises:
+        ValueError: if no θ of the family gives this matrix.
+
+    Example:
+        >>> one_to_the_right = torch.tensor([[[1.0, 0, 1], [0, 1, 0]]])
+        >>> from_pixel_matrix(one_to_the_right, (8, 16))  # a pixel is 2/16 of the width
+        tensor([[1.0000, 0.0000, 0.1250, 0.0000, 1.0000, 0.0000]])
+    """
+    if not isinstance(matrix, Tensor) or matrix.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"expected matrices as a float32 or float64 tensor, got {describe(matrix)}")
+    if matrix.ndim != 3 or tuple(matrix.shape[1:]) not in ((3, 3), (2, 3)):
+        raise ValueError(f"expected matrices of shape (B, 3, 3) or (B, 2, 3), got {describe(matrix)}")
+    transform.matrix(transform.identity()[None])  # first of all: a family without matrices says so
+    if matrix.shape[1] == 2:
+        last = matrix.new_tensor([0.0, 0, 1]).expand(matrix.shape[0], 1, 3)
+        matrix = torch.cat((matrix, last), dim=1)
+    target_size = source_size if target_size is None else target_size
+    to_source = _to_pixels(source_size, align_corners, matrix)
+    normalised = torch.linalg.inv(to_source) @ matrix @ _to_pixels(target_size, align_corners, matrix)
+    theta = transform.from_matrix(normalised)
+    back, scale = transform.matrix(theta), normalised[:, 2:, 2:]
+    near = 100 * torch.finfo(matrix.dtype).eps * normalised.abs().amax((1, 2), keepdim=True).clamp(min=1)
+    if not ((back * scale - normalised).abs() <= near).all():
+        raise ValueError(f"expected a matrix that {transform} has a θ for, got {matrix.tolist()}")
+    return theta
+
+
+def _to_pixels(size: Size, align_corners: bool, like: Tensor) -> Tensor:
+    """Make the matrix from normalised to pixel coordinates, (3, 3), as `sampling.to_pixels` has it."""
+    height, width = check_size(size)
+    lines = []
+    for row, n in enumerate((width, height)):
+        if align_corners and n == 1:
+            raise ValueError(f"expected at least 2 pixels along each axis with align_corners=True, got {size}")
+        half, middle = (n - 1) / 2 if align_corners else n / 2, (n - 1) / 2
+        lines.append([half * (row == 0), half * (row == 1), middle])
+    return like.new_tensor([*lines, [0.0, 0, 1]])
 
 
 def presets(transform: Transform = Affine(), size: Size | None = None) -> dict[str, Theta]:

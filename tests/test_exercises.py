@@ -18,7 +18,7 @@ from torch import nn
 
 from stn_course import exercises, transforms
 from stn_course.__main__ import main
-from stn_course.algebra import compose, invert
+from stn_course.algebra import compose, from_pixel_matrix, invert, to_pixel_matrix
 from stn_course.data import Normalise
 from stn_course.distortions import Pose
 from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise, bending
@@ -236,6 +236,21 @@ def widest_by_counting(budget):
         if sum(p.numel() for a, b in ((1764, h), (h, h), (h, 10)) for p in nn.Linear(a, b, device="meta").parameters())
         <= budget
     )
+
+
+RIGHT |= {
+    "box_to_theta": lambda box, size: from_pixel_matrix(
+        torch.tensor([[[1.0, 0, box[0]], [0, 1, box[1]]]]), size, (box[3], box[2])
+    )[0].tolist(),
+    "bounded_scale": lambda z, low, high: (
+        low + (high - low) / (1 + (high - 1) / (1 - low) * np.exp(-np.clip(z.numpy(), -300, 300)))
+    ),
+    "share_outside": lambda grid: 1 - ((grid.amax(3) <= 1) & (grid.amin(3) >= -1)).double().flatten(1).mean(1).numpy(),
+    "to_pixels_matrix": lambda size: (
+        to_pixel_matrix(torch.tensor([[1.0, 0, 0, 0, 1, 0]]), size, (2, 2))[0]
+        @ torch.tensor([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    ),
+}
 
 
 def kernel_of_squares(r):

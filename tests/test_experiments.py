@@ -273,6 +273,7 @@ def test_a_smoke_run_leaves_a_record_with_everything(smoke):
     assert (record["train_images"], record["train_digest"]) == (len(train), train.digest)
     assert (record["test_images"], record["test_digest"]) == (len(test), test.digest)
     stand_in = "shapes drawn by the package" if "cifar10" in record["experiment"] else "MNIST sample"
+    stand_in = "road signs drawn by the package" if "signs" in record["experiment"] else stand_in
     assert stand_in in record["train_source"] and stand_in in record["test_source"]
     made_so = record["experiment"].startswith("co-localisation")  # these load distorted pictures
     assert ("distorted" in record["test_source"]) == (
@@ -319,7 +320,7 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     else:  # the first of each class, as the network sees them
         test = smoke_data(smoke.record)[1]
         labels = test.labels.tolist()
-        first = [labels.index(label) for label in sorted(set(labels))]
+        first = [labels.index(label) for label in sorted(set(labels))] if test.labels.ndim == 1 else [*range(10)]
         normalise = EXPERIMENTS[smoke.record["experiment"]].normalise
         probes = test.images[first].float() / 255
         probes = probes if normalise is None else normalise(probes)
@@ -330,7 +331,16 @@ def test_a_smoke_run_records_theta_where_there_is_one(smoke):
     torch.testing.assert_close(recorded, thetas, atol=5e-3, rtol=0)  # float16 weights, four decimals
     parts = {"angle", "size", "x", "y"}
     without = {"r-mnist": parts - {"angle"}, "cluttered-mnist": {"angle", "size"}} | dict.fromkeys(
-        ("p-mnist", "e-mnist", "mnist", "cifar10", "mnist-addition", "co-localisation", "co-localisation-clutter"),
+        (
+            "p-mnist",
+            "e-mnist",
+            "mnist",
+            "cifar10",
+            "mnist-addition",
+            "co-localisation",
+            "co-localisation-clutter",
+            "signs",
+        ),
         parts,
     )
     left = parts - without.get(smoke.record["experiment"].partition("/")[0], set())

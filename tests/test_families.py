@@ -21,7 +21,7 @@ from stn_course.drawing.planes import PANEL
 from stn_course.drawing.theta_text import checked_theta
 from stn_course.models import STCNN
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
-from stn_course.transforms import FAMILIES, Affine, MatrixTransform, Transform, regular_grid
+from stn_course.transforms import FAMILIES, Affine, Bounded, MatrixTransform, Transform, regular_grid
 from stn_course.widgets import EpochSlider, ThetaDescent, TransformationExplorer
 
 
@@ -66,7 +66,8 @@ class Turn(MatrixTransform):
 
 
 Bend = of_the_docstring()
-ALL = [*FAMILIES, Bend(), Swirl(), Turn()]
+Held = Bounded(Affine(), {"rotation": (-60, 90), "scale_x": (0.2, 3), "scale_y": (0.1, 2), "shift_x": (-1, 1.5)})
+ALL = [*FAMILIES, Bend(), Swirl(), Turn(), Held]
 families = pytest.mark.parametrize("transform", ALL, ids=repr)
 matrices = pytest.mark.parametrize("transform", [each for each in ALL if each.invertible], ids=repr)
 others = pytest.mark.parametrize("transform", [each for each in ALL if not each.invertible], ids=repr)

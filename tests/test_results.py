@@ -44,9 +44,10 @@ TEST_DIGESTS = {
     "rts-cifar10": "5b0abeeec2e4c271",
     "rts-round-cifar10": "276942cfd5640d10",
     "six-or-nine": "16e0a4af8f82cbf4",
+    "signs": "c751d62e550bb275",
 }
 HELD_OUT_DIGESTS = {"rts-mnist": "722960e03e2914d0", "six-or-nine": "2ea39b10c1942675"}
-SPLITS = {"six-or-nine": (11_836, 1_916)}  # images to train on and to test with, twice the sixes of MNIST
+SPLITS = {"six-or-nine": (11_836, 1_916), "signs": (1_200, 600)}  # sixes of MNIST twice, and what the package draws
 
 
 def splits(experiment):
@@ -148,8 +149,15 @@ def test_the_last_theta_of_a_record_is_that_of_the_weights(run):
     torch.testing.assert_close(theta, torch.tensor(load_record(*run)["epochs_run"][-1]["theta"]), atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("run", [weights for weights in WEIGHTS if weights[0].startswith("signs")], ids=str)
+def test_the_weights_of_a_record_do_well_on_signs(run):
+    task = get_experiment(run[0]).task
+    scored = evaluate(load_pretrained(*run), Batches(task.load("test", offline=True), 128), task.loss, task.score)
+    assert abs(scored.score - load_record(*run)["test_accuracy"]) < 0.04
+
+
 @pytest.mark.real_data
-@pytest.mark.parametrize("run", WEIGHTS, ids=str)
+@pytest.mark.parametrize("run", [weights for weights in WEIGHTS if not weights[0].startswith("signs")], ids=str)
 def test_on_the_real_test_split_the_weights_give_the_accuracy_of_the_record(run, real_mnist, real_cifar10):
     name = run[0]
     folder = real_mnist if get_experiment(name).load is load_mnist else real_cifar10

@@ -26,6 +26,7 @@ from stn_course.tasks import (
     Task,
     papers_table,
     rts_mnist,
+    signs,
     six_or_nine,
 )
 from stn_course.training import evaluate
@@ -55,6 +56,7 @@ def test_a_file_has_a_task_and_its_contestants_and_the_catalogue_is_the_union():
         "rts-cifar10",
         "rts-round-cifar10",
         "straight-round-cifar10",
+        "signs",
     ]
     names = [f"{file.TASK.name}/{name}" for file in TASKS for name in file.CONTESTANTS]
     assert list(EXPERIMENTS) == names and len(set(names)) == len(names)
@@ -405,3 +407,30 @@ def test_sixes_and_nines_together_lie_in_every_direction():
     turned = distortion.pose(distortion.sample(6000, torch.Generator().manual_seed(0))).degrees
     everywhere = torch.histc(torch.cat((turned, turned + 180)) % 360, bins=12, min=0, max=360)
     assert everywhere.min() > 850  # of 1,000
+
+
+# Where some poses are known
+
+
+def test_the_first_pictures_have_poses_and_no_others():
+    train, test = (signs.signs(split, offline=True) for split in ("train", "test"))
+    known = ~train.labels.isnan().any(1)
+    assert known.nonzero().flatten().tolist() == [*range(signs.POSES)] and len(train) > signs.POSES
+    assert test.labels[:, 1:].isnan().all() and set(train.labels[:, 0].tolist()) == {*range(8)}
+
+
+def test_the_loss_counts_a_pose_only_where_it_is_known_and_said():
+    classes = torch.randn(3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([[1, 0.5, -0.5, 0.2], [7, torch.nan, torch.nan, torch.nan], [2, 0, 0, 0.1]]).double()
+    crossed = F.cross_entropy(classes, torch.tensor([1, 7, 2]))
+    torch.testing.assert_close(signs.class_and_place(classes, labels), crossed)
+    said = torch.tensor([[0.5, -0.25, 0.2], [9, 9, 9], [-0.5, 0, 0.2]], dtype=torch.float64, requires_grad=True)
+    loss = signs.class_and_place(torch.cat((classes, said), dim=1), labels)
+    torch.testing.assert_close(loss, crossed + (0.25 + 0.5 + torch.tensor(2.0).double().log()) / 2)
+    (gradient,) = torch.autograd.grad(loss, said)
+    assert gradient.isfinite().all() and gradient[1].abs().sum() == 0 and gradient[2].abs().min() >= 0
+    nobody = signs.class_and_place(torch.cat((classes, said), dim=1), labels[1:2].expand(3, -1))
+    torch.testing.assert_close(nobody, F.cross_entropy(classes, torch.tensor([7, 7, 7])))
+    right = torch.tensor([True, False, True])
+    classes[torch.arange(3), torch.tensor([1, 0, 2])] = 9.0
+    assert torch.equal(signs.accuracy(torch.cat((classes, said), dim=1), labels), right)

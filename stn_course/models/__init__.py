@@ -13,6 +13,7 @@ from stn_course.models.grey import GreyConv2d
 from stn_course.models.mnist import TutorialCNN, TutorialSTN
 from stn_course.models.mnist_addition import AdditionCNN, AdditionFCN, AdditionSTFCN
 from stn_course.models.residual import ResidualCNN, ResidualSTN
+from stn_course.models.signs import FindSign, Resized, SignCNN, SignST, where
 from stn_course.models.st_network import Look, STClassifier, STNetwork, look, looks_of
 
 __all__ = [
@@ -35,20 +36,25 @@ __all__ = [
     "CropSTCNN",
     "DigitFeatures",
     "FeatureSTCNN",
+    "FindSign",
     "FourierConv2d",
     "GreyConv2d",
     "Look",
     "PooledCNN",
     "ResidualCNN",
     "ResidualSTN",
+    "Resized",
     "RewarpedSTCNN",
     "RtsCifarSTN",
     "STClassifier",
     "STNetwork",
     "Search",
+    "SignCNN",
+    "SignST",
     "TutorialCNN",
     "TutorialSTN",
     "TwiceSTCNN",
     "look",
     "looks_of",
+    "where",
 ]

@@ -25,6 +25,7 @@ IN_ORDER = [  # of the tables
     "rts_cifar10",
     "rts_round_cifar10",
     "straight_round_cifar10",
+    "signs",
 ]
 TASKS = [importlib.import_module(f"{__name__}.{name}") for name in IN_ORDER]
 

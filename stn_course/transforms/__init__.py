@@ -34,6 +34,8 @@ Everything else has a default, which a family may replace in its file:
     control_points                                if θ is where some points look: they are marked, and moved one by one
     formula                                       θ as text
 
+`Bounded` is a family made of another one: the same motions, with bounds for the parts of θ.
+
 A family of matrices derives from `MatrixTransform` instead, and writes `matrix` and `from_matrix`. To put a family into
 the catalogue, import it below and add it to `FAMILIES`: the tests of all families run on it, and `python -m stn_course
 train rts-mnist/st-cnn-bend` trains it. (A name such as `LensDistortion` becomes lens-distortion there.)
@@ -41,6 +43,7 @@ train rts-mnist/st-cnn-bend` trains it. (A name such as `LensDistortion` becomes
 
 from stn_course.transforms.affine import Affine
 from stn_course.transforms.attention import Attention
+from stn_course.transforms.bounded import Bounded
 from stn_course.transforms.matrix import MatrixTransform
 from stn_course.transforms.projective import HORIZON, Projective
 from stn_course.transforms.similarity import Similarity
@@ -63,6 +66,7 @@ __all__ = [
     "HORIZON",
     "Affine",
     "Attention",
+    "Bounded",
     "MatrixTransform",
     "Projective",
     "Range",

@@ -96,10 +96,10 @@ class Transform:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name, numbers in cls.ranges.items():
+        for name, numbers in cls.ranges.items() if isinstance(cls.ranges, Mapping) else ():  # a property needs self
             if not isinstance(numbers, Range):
                 raise TypeError(f"expected the range of {name!r} as a Range(low, high, step), got {numbers!r}")
-        for name, parts in cls.presets.items() if isinstance(cls.presets, Mapping) else ():  # a property needs self
+        for name, parts in cls.presets.items() if isinstance(cls.presets, Mapping) else ():
             if not isinstance(parts, Mapping):
                 raise TypeError(f"expected the preset {name!r} as a dict, part → number, got {parts!r}")
 
