@@ -1,5 +1,6 @@
 """The static pages: nothing to load from elsewhere, every link leads somewhere, every picture has words."""
 
+import html
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -126,4 +127,4 @@ def test_what_a_notebook_folds_is_folded_on_its_page(pages):
 def test_a_page_has_the_title_of_its_notebook(pages):
     for name, notebook in notebooks().items():
         title = re.search("^# (.+)", notebook.cells[0].source, re.MULTILINE)[1]
-        assert f"<title>{title}</title>" in pages[f"{name}.html"]
+        assert f"<title>{html.escape(title)}</title>" in pages[f"{name}.html"]

@@ -131,7 +131,7 @@ def keep(folder: str | os.PathLike, with_weights: bool = False) -> Path:
         path = _result_path(name, record["recipe"], record["seed"], epochs, ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part:
-        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
     if with_weights:
         save_tensors(load_tensors(Path(folder) / "weights.pt"), path.with_suffix(".pt"))
     return path

@@ -47,7 +47,7 @@ RESIDUAL_RECIPES = RESIDUAL_COURSE | {
     "smoothed": replace(RESIDUAL_COURSE["course"], **FAST),
 }
 RESIDUAL_PROFILES = profiles(  # fourteen times the arithmetic of `CifarSTN`: meant for a GPU
-    smoke=Profile(1, train_images=64, test_images=100),
+    smoke=Profile(1, train_images=32, test_images=40),
     quick=Profile(3, train_images=2000, test_images=2000),
     full=Profile(24),
 )
