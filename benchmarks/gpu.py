@@ -148,7 +148,7 @@ def trained(
     model = experiment.model().to(device, memory_format=layout)
     generator, n = torch.Generator(device).manual_seed(0), batch_size(name, size)
     prepare = experiment.training_transform(recipe)
-    batches = Batches(noise(name, steps * n), n, prepare, True, generator, device, graph)
+    batches = Batches(noise(name, steps * n), n, prepare, True, generator, device, graph=graph)
     optimizer, schedule = recipe.optimizer_and_schedule(model, steps * epochs)
     how = dict(optimizer=optimizer, schedule=schedule, clip=recipe.clip, graph=graph)
     how["autocast"] = PRECISIONS[precision or precisions(size)[-1]]

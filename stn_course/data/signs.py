@@ -67,7 +67,7 @@ def draw_signs(split: str, images: int | None = None) -> Iterator[Sign]:
 
     Example:
         >>> next(draw_signs("test")).picture.shape
-        (160, 160, 3)
+        (120, 160, 3)
     """
     length = lookup("split", split, LENGTH)
     kinds = np.random.default_rng([2015, split == "test"]).permutation(np.arange(length) % len(KINDS))
