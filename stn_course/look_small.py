@@ -8,21 +8,21 @@ The view costs the same however large the picture is, and so does the crop. The 
 holds the whole of it in the middle of a square: a frame that is square there is square in pixels, and turns are true.
 """
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_course.checks import Images, Size, Theta, describe
 from stn_course.spatial_transformer import SpatialTransformer
-from stn_course.transforms import Affine, Transform, without_autocast
-from stn_course.transforms.constant import constant
+from stn_course.transforms import Affine, Transform
 
 
 def small_view(images: Images, side: int = 64) -> Images:
     """Resize pictures of any one shape into the middle of a square: (B, C, H, W) → (B, C, side, side), zeros around.
 
     Each pixel of the view is a weighted mean over all that it covers (the weights fall off in a triangle), so that
-    nothing small is stepped over. Width and height are resized by one product of matrices each.
+    nothing small is stepped over. Where the zeros have an odd number of rows or columns, one side gets one more: the
+    picture is then off the middle, by half a pixel of its own.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
     Built in: 10, "Does the whole picture need to be seen?".
@@ -34,21 +34,10 @@ def small_view(images: Images, side: int = 64) -> Images:
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4:
         raise ValueError(f"expected images as a floating-point tensor of shape (B, C, H, W), got {describe(images)}")
     height, width = map(int, images.shape[2:])  # numbers, also while `torch.jit.trace` records
-    settings = {"dtype": images.dtype, "device": images.device}
-    down = constant(_weights, height, max(height, width), side, **settings)  # (side, H)
-    across = constant(_weights, width, max(height, width), side, **settings)  # (side, W)
-    with without_autocast(images.device):
-        return down @ (images @ across.mT)
-
-
-def _weights(length: int, longest: int, side: int) -> np.ndarray:
-    """The share of each of `length` pixels in each of `side`, which `longest` pixels would fill: (side, length)."""
-    scale = longest / side
-    support = max(scale, 1.0)
-    centres = (np.arange(side) + 0.5) * scale - (longest - length) / 2
-    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - centres[:, None]) / support)
-    inside = (centres > 0) & (centres < length)
-    return np.where(inside[:, None], weights / np.maximum(weights.sum(1, keepdims=True), 1e-9), 0)
+    longest = max(height, width)
+    left, top = (longest - width) // 2, (longest - height) // 2
+    square = F.pad(images, (left, longest - width - left, top, longest - height - top))
+    return F.interpolate(square, (side, side), mode="bilinear", antialias=True)
 
 
 class LookSmall(SpatialTransformer):

@@ -193,8 +193,7 @@ def box(theta: Theta, transform: Transform = Affine()) -> Tensor:
         >>> box(torch.tensor([[0.25, 0.5, -0.5]]), Attention())
         tensor([[ 0.2500, -0.7500,  0.7500, -0.2500]])
     """
-    ends = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=theta.dtype, device=theta.device)
-    corners = transform.map(theta, ends.expand(len(theta), 4, 2))
+    corners = transform.grid(theta, (2, 2), align_corners=True).flatten(1, 2)  # (B, 4, 2)
     return torch.cat((corners.amin(1), corners.amax(1)), dim=1)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course.checks import Images, Theta
-from stn_course.models import Look, looks_of
+from stn_course.models import looks_of
 from stn_course.recovery import closest_affine
 from stn_course.transforms import Affine, Transform, regular_grid
 
@@ -84,11 +84,11 @@ class ThetaWatch:
     images: Images
     every: int = 10
     say: Callable[[str], None] = print
-    rows: list[dict] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    _steps: int = 0
-    _before: list[Tensor] = field(default_factory=list)
-    _told: set = field(default_factory=set)
+    rows: list[dict] = field(default_factory=list, init=False)
+    warnings: list[str] = field(default_factory=list, init=False)
+    _steps: int = field(default=0, init=False)
+    _before: list[Tensor] = field(default_factory=list, init=False)
+    _told: set = field(default_factory=set, init=False)
 
     def __post_init__(self):
         if len(self.images) < 2:
@@ -107,7 +107,7 @@ class ThetaWatch:
         finally:
             for module, training in modes.items():
                 module.training = training
-        corners = [_corners(look) for look in looks]
+        corners = [look.layer.transform.grid(look.theta, (2, 2), align_corners=True).flatten(1, 2) for look in looks]
         row = {"epoch": done, "loss": float(loss)}
         for name, values in zip(Frame._fields, zip(*(frame(look.theta, look.layer.transform) for look in looks))):
             row[name] = [value.median().item() for value in values]
@@ -148,9 +148,3 @@ class ThetaWatch:
                 self._told.add((number, name))
                 self.warnings.append(f"epoch {done:.1f}: {who} {sentence}.")
                 self.say(self.warnings[-1])
-
-
-def _corners(look: Look) -> Tensor:
-    """Where the output's corners look: (B, 4, 2)."""
-    corners = look.theta.new_tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    return look.layer.transform.map(look.theta, corners.expand(look.theta.shape[0], 4, 2))

@@ -16,8 +16,6 @@ from stn_course.checks import describe
 from stn_course.data.images import ImageData
 from stn_course.data.source import DataError
 
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
 
 def on_canvas(picture: np.ndarray, side: int) -> Tensor:
     """Lay a picture, uint8 (H, W, 3), into the middle of a black square: (3, side, side). A larger one is reduced.
@@ -108,9 +106,11 @@ def load_folder(folder: str | os.PathLike, side: int) -> ImageData:
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of each class, in the order of `ImageFolder`."""
+    """The pictures of each class, those that `ImageFolder` takes, in its order; but no hidden folder is a class."""
+    from torchvision.datasets.folder import is_image_file  # here: importing torchvision takes a second
+
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return {each.name: [path for path in sorted(each.rglob("*")) if path.suffix.lower() in ENDINGS] for each in classes}
+    return {each.name: [path for path in sorted(each.rglob("*")) if is_image_file(path.name)] for each in classes}
 
 
 def _read(path: Path) -> tuple[bool, np.ndarray]:

@@ -8,17 +8,16 @@ digits; so the crop of picture n should be more like that of m than like any oth
 Source: Jaderberg et al., 2015 (arXiv:1506.02025), appendix A.2.
 """
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_course.checks import Images, Points, Theta
+from stn_course.checks import Images, Theta
 from stn_course.models.mnist import TutorialCNN
+from stn_course.models.soft_argmax import soft_argmax
 from stn_course.models.st_network import Look, STNetwork, look
 from stn_course.spatial_transformer import SpatialTransformer
-from stn_course.transforms import Attention, regular_grid
+from stn_course.transforms import Attention
 
 SETS, CANVAS, CROP = 10, 84, 28
 WIDE = 0.6  # of the canvas: from its middle, a crop so wide holds some of the digit, wherever that lies
@@ -55,12 +54,11 @@ class DigitFeatures(nn.Module):
 class Search(nn.Module):
     """A localisation network that scores every place of a picture: (B, 1, 84, 84) → θ (B, 3) of attention.
 
-    Two convolutions see the picture at a third of its size. Their score, through a softmax over all places, is the
-    weight of each, and (t_x, t_y) is the mean of the places. So a crop never leaves the picture; and what the score
-    learns about a digit at one place, it knows at all.
+    Two convolutions see the picture at a third of its size, and (t_x, t_y) is the `soft_argmax` of their scores. So the
+    middle of a crop never leaves the picture; and what the score learns about a digit at one place, it knows at all.
 
-    s is given, not learnt: 0.6, so that the look is wider than a digit, which is a third as wide as the picture. Learnt
-    together with the place, it ran away with most digits: to features of a digit, size hardly matters.
+    s is given, not learnt: 0.6, so that the look is wider than a digit, which is a third as wide as the picture. In
+    trials it ran away when it was learnt together with the place.
 
     It begins in the middle: all places score alike.
 
@@ -81,16 +79,8 @@ class Search(nn.Module):
         nn.init.zeros_(self.score[-1].weight)
 
     def forward(self, x: Images) -> Theta:
-        scores = self.score(x).float()
-        places = _places(scores.shape[-1], scores.device)  # (28 · 28, 2)
-        centre = scores.flatten(1).softmax(1) @ places.to(scores.dtype)
+        _, centre = soft_argmax(self.score(x).float())
         return torch.cat((torch.full_like(centre[:, :1], WIDE), centre), dim=1)
-
-
-@lru_cache(16)
-@torch.inference_mode(False)  # made once a device: a copy in each batch would make a GPU wait
-def _places(side: int, device: torch.device) -> Points:
-    return regular_grid((side, side)).reshape(-1, 2).to(device)
 
 
 class CoLocaliser(STNetwork):

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from stn_course.checks import Images, Size, Theta
 from stn_course.look_small import LookSmall, small_view
+from stn_course.models.soft_argmax import soft_argmax
 from stn_course.models.st_network import Look, STNetwork, look
-from stn_course.transforms import Bounded, Similarity, regular_grid, without_autocast
+from stn_course.transforms import Bounded, Similarity, without_autocast
 
 BOUNDS = {"rotation": (-45.0, 45.0), "scale": (0.05, 1.5)}
 """Of the frame, in the square around the picture; its middle is a mean of places, and so inside without any."""
@@ -54,11 +55,8 @@ class Resized(nn.Module):
 class FindSign(nn.Module):
     """Say where the thing is, how large and how turned: a view (B, 3, h, w) → z (B, 4), of a bounded similarity.
 
-    One channel, the heat, becomes weights that add up to 1 (a softmax over places). The mean place under these weights
-    is a number with a gradient, and never outside; it is known as soft-argmax. The mean features under the same weights
-    tell size and turn.
-
-    Source: Finn and others, "Deep Spatial Autoencoders for Visuomotor Learning", 2016 (arXiv:1509.06113).
+    One channel, the heat, becomes weights of all places by a `soft_argmax`, and the mean place under them is where the
+    thing is. The mean features under the same weights tell size and turn.
 
     Built in: 10, "Does the whole picture need to be seen?".
     """
@@ -81,10 +79,9 @@ class FindSign(nn.Module):
         features = self.features(view)
         with without_autocast(view.device):  # a place in bfloat16 is off by a visible part of a pixel
             features, heat = features.float(), self.heat(features.float())
-            weights = (SHARPNESS * heat).flatten(2).softmax(2)[:, 0]  # (B, h · w)
-            places = regular_grid(features.shape[2:], device=view.device).flatten(0, 1)  # (h · w, 2)
+            weights, place = soft_argmax(SHARPNESS * heat)  # (B, h · w), (B, 2)
             there = (features.flatten(2) @ weights[..., None])[..., 0]  # (B, second)
-            return torch.cat((self.turn_and_size(there), weights @ places), dim=1)
+            return torch.cat((self.turn_and_size(there), place), dim=1)
 
 
 class SignST(STNetwork):

@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from stn_course.checks import Grid, Points, Size, Theta, check_size
-from stn_course.transforms.constant import constant
 from stn_course.transforms.transform import PullBack, Transform, regular_grid, without_autocast
 
 
@@ -115,7 +114,7 @@ class ThinPlateSpline(Transform):
         points = points.to(theta.dtype)
         dtype = torch.float32 if theta.device.type == "mps" else torch.float64
         flat = points[:, None].flatten(1, -2).to(dtype)  # (B, N, 2)
-        centres = constant(_control_points, self.points, dtype=dtype, device=theta.device)
+        centres = _constant(_control_points, self.points, dtype=dtype, device=theta.device)
         with without_autocast(theta.device):
             x, y = ((flat[..., i, None] - centres[:, i]).square() for i in (0, 1))
             squared = x + y  # distances, (B, N, n)
@@ -127,7 +126,7 @@ class ThinPlateSpline(Transform):
     def grid(self, theta: Theta, size: Size, align_corners: bool = False) -> Grid:
         self.check_theta(theta)
         size = check_size(size)
-        basis = constant(_basis, self.points, size, align_corners, dtype=theta.dtype, device=theta.device)
+        basis = _constant(_basis, self.points, size, align_corners, dtype=theta.dtype, device=theta.device)
         with without_autocast(theta.device):  # a bfloat16 coordinate is off by a visible part of a pixel
             moved = torch.mm(
                 self._moved(theta).transpose(1, 2).flatten(0, 1), basis
@@ -159,13 +158,13 @@ class ThinPlateSpline(Transform):
 
     def _moved(self, theta: Theta) -> Tensor:
         """How far from itself each control point looks: (B, n_params) → (B, n, 2)."""
-        return theta.unflatten(1, (-1, 2)) - constant(
+        return theta.unflatten(1, (-1, 2)) - _constant(
             _control_points, self.points, dtype=theta.dtype, device=theta.device
         )
 
     def _coefficients(self, theta: Theta, dtype: torch.dtype) -> Tensor:
         """The w and the a of f(p) − p: (B, n_params) → (B, n + 3, 2)."""
-        return constant(_solution, self.points, dtype=dtype, device=theta.device) @ self._moved(theta.to(dtype))
+        return _constant(_solution, self.points, dtype=dtype, device=theta.device) @ self._moved(theta.to(dtype))
 
     def with_pull_back(self, points: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, PullBack]]:
         centres = _control_points(self.points)
@@ -235,3 +234,19 @@ def _basis(points: int, size: Size, align_corners: bool) -> np.ndarray:
         for n in size
     )
     return (_terms(_lattice(x, y), _control_points(points)) @ _solution(points)).T
+
+
+def _constant(make: Callable[..., np.ndarray], *arguments, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What `make` makes, as a tensor that is kept for the next time, so that nobody waits for a copy to a GPU."""
+    # under `torch.compile`, `torch.export` and their like what is made may have a shape alone, and must not be kept
+    if torch.compiler.is_compiling() or type(torch.empty(0)) is not Tensor:
+        return _made(make, arguments, dtype, device)
+    return _kept(make, arguments, dtype, device)
+
+
+@torch.compiler.assume_constant_result
+def _made(make: Callable[..., np.ndarray], arguments: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(np.ascontiguousarray(make(*arguments)), dtype=dtype, device=device)
+
+
+_kept = lru_cache(16)(torch.inference_mode(False)(_made))  # what is kept must serve in training, too
