@@ -61,6 +61,7 @@ def undisturbed(tmp_path_factory):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(hardware, "native_bfloat16", lambda device: False)  # made before `no_bfloat16` is
         monkeypatch.setitem(EXPERIMENTS, "rts-mnist/st-cnn", tiny("rts-mnist/st-cnn"))
         result = tiny_run("rts-mnist/st-cnn", output=tmp_path_factory.mktemp("undisturbed"))
     torch.set_num_threads(before)

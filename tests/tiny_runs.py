@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 import torch
 
 from stn_course.distortions import RTS
-from stn_course.experiments import EXPERIMENTS, Experiment, run
+from stn_course.experiments import EXPERIMENTS, Experiment, hardware, run
 from stn_course.tasks import Contestant, Profile
 
 BATCHES_AN_EPOCH = 3
@@ -131,5 +131,6 @@ def run_with_dropout(output, epochs, ready=None):
 
 def _run(output, progress=False, **changes):
     torch.set_num_threads(1)
+    hardware.native_bfloat16 = lambda device: False  # no fixture reaches this process
     EXPERIMENTS["rts-mnist/st-cnn"] = tiny("rts-mnist/st-cnn", **changes)
     return tiny_run("rts-mnist/st-cnn", output=output, progress=progress)
