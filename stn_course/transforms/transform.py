@@ -167,6 +167,9 @@ class Transform:
         self.check_theta(theta)
         self.check_points(theta, points)
         points = points.to(theta.dtype)
+        if torch.is_inference_mode_enabled():  # a constant made there, inside a derivative, stops PyTorch 2.6
+            with torch.inference_mode(False), torch.no_grad():
+                return self.jacobian(theta.clone(), points.clone())
         source, pull_back = torch.func.vjp(lambda at: self.map(theta, at), points)  # each looks where it alone says
         rows = [pull_back(axis.expand_as(source)) for axis in torch.eye(2, dtype=theta.dtype, device=theta.device)]
         return torch.stack([row for (row,) in rows], dim=-2)
