@@ -203,6 +203,8 @@ def box_overlap(boxes: Tensor, others: Tensor) -> Tensor:
     A box is left, top, right, bottom. Two boxes without an area share nothing. For frames that are not upright see
     `overlap`.
 
+    Built in: 09, "When is a thing found?".
+
     Raises:
         ValueError: if a box is not four numbers.
 

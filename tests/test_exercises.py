@@ -24,10 +24,10 @@ from stn_course.distortions import Pose
 from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise, bending
 from stn_course.exercises.progress_file import note, read
 from stn_course.experiments import sign_test
-from stn_course.recovery import taken_back
+from stn_course.recovery import box_overlap, taken_back
 from stn_course.sampling import bilinear_sample, nearest_sample
 from stn_course.spatial_transformer import SpatialTransformer, theta_head, warp
-from stn_course.transforms import Affine, Projective
+from stn_course.transforms import Affine, Attention, Projective
 
 BUILDS = [each for each in EXERCISES.values() if isinstance(each, FunctionExercise)]
 QUESTIONS = [each for each in EXERCISES.values() if isinstance(each, NumberExercise)]
@@ -207,7 +207,35 @@ RIGHT |= {
         sum(each not in second for each in first), sum(each not in first for each in second)
     ),
     "widest_fcn": lambda budget: (math.isqrt((1765 + 11) ** 2 + 4 * (budget - 10)) - (1765 + 11)) // 2,
+    "intersection_over_union": lambda first, second: box_overlap(first, second).item(),
+    "triplet_hinge": lambda seen, elsewhere, margin: hinge_in_loops(seen.numpy(), elsewhere.numpy(), margin),
+    "sum_logits": lambda first, second: np.log(
+        [np.convolve(p, q) for p, q in zip(first.softmax(1).numpy(), second.softmax(1).numpy())]
+    ),
+    "second_look": lambda first, second: compose(first, second, Attention()),
 }
+
+
+def hinge_in_loops(seen, elsewhere, margin):
+    def away(a, b):
+        return math.dist(a.tolist(), b.tolist())
+
+    n = range(len(seen))
+    hinges = [max(0, away(seen[i], seen[j]) - away(seen[i], elsewhere[i]) + margin) for i in n for j in n if i != j]
+    return sum(hinges) / len(hinges)
+
+
+def iou_by_counting(first, second):
+    """On a lattice of 1/80, which all corners lie on."""
+    x, y = torch.meshgrid(*[torch.arange(-2, 4, 1 / 80, dtype=torch.float64) + 1 / 160] * 2, indexing="xy")
+    inside = [(x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3]) for box in (first, second)]
+    return (inside[0] & inside[1]).sum() / (inside[0] | inside[1]).sum()
+
+
+def sums_of_logs(first, second):
+    both = first[:, :, None] + second[:, None]  # a constant too many for each picture
+    sums = torch.arange(10)[:, None] + torch.arange(10)
+    return torch.stack([both[:, sums == total].logsumexp(1) for total in range(19)], dim=1).float()
 
 
 def affine_by_normal_equations(points, looks):
@@ -366,6 +394,9 @@ ALSO_RIGHT = [
     ("fit_affine", affine_by_descent),
     ("fit_affine", lambda points, looks: exercises.fit_affine.reference(points.float(), looks.float())),
     ("widest_fcn", widest_by_counting),
+    ("intersection_over_union", iou_by_counting),
+    ("sum_logits", sums_of_logs),
+    ("sum_logits", lambda first, second: (sums_of_logs(first, second) + 7).tolist()),
 ]
 
 
@@ -715,6 +746,14 @@ WRONG = [
     ("chance_of", lambda first, second: 1 - sign_test(len(first), len(second)), ""),
     ("widest_fcn", lambda budget: widest_by_counting(budget) + 1, "one too wide"),
     ("widest_fcn", lambda budget: budget // 1764, ""),
+    ("intersection_over_union", lambda first, second: 0.5, ""),
+    ("intersection_over_union", lambda first, second: torch.stack((first, second)), "expected shape ()"),
+    ("triplet_hinge", lambda seen, elsewhere, margin: hinge_in_loops(seen, elsewhere, -margin), "taken off, not added"),
+    ("triplet_hinge", lambda seen, elsewhere, margin: hinge_in_loops(elsewhere, seen, margin), ""),
+    ("sum_logits", lambda first, second: first + second, "expected shape"),
+    ("sum_logits", lambda first, second: sums_of_logs(first, second).softmax(1), "these are the probabilities"),
+    ("second_look", lambda first, second: compose(second, first, Attention()), "the order is exchanged"),
+    ("second_look", lambda first, second: Affine().identity().expand(len(first), 6), "expected shape"),
 ]
 
 

@@ -29,6 +29,7 @@ class Clutter(Distortion):
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 09, "A digit among pieces of others: what is a look worth?".
 
     Args:
         under: the distortion that the pieces lie over; its canvas is theirs.

@@ -14,6 +14,7 @@ class EachChannel(Distortion):
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 09, "Two digits, one sum: do two looks divide the work?".
 
     Args:
         each: the distortion of each channel.

@@ -15,6 +15,7 @@ NOTEBOOKS = (  # the exercises of each are the module of that name, without the 
     "06_cifar10",
     "07_bending",
     "08_papers_table",
+    "09_many_things",
     "10_your_own",
 )
 

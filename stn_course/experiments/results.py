@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-from stn_course.data import DataError
+from stn_course.checks import lookup
+from stn_course.data import SAMPLES, DataError
 from stn_course.experiments.catalogue import EXPERIMENTS, get_experiment
 from stn_course.files import atomic_write, load_tensors, save_tensors
 
 RESULTS = Path(__file__).parents[1] / "results"
 TRIES = "tries"  # the folder with an experiment's runs on held-out images
+PROBES = SAMPLES.with_name("probes.npz")
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike) -> nn.Module:
@@ -74,6 +78,21 @@ def load_record(name: str, recipe: str = "course", seed: int = 0, epochs: int | 
             f"it has: {_have('.json')}"
         )
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_probes(task: str) -> Tensor:
+    """Load the test images whose θ the records of a task list, after each epoch: (N, C, H, W), float32 in [0, 1].
+
+    The package has them of the tasks with more than one thing: cluttered MNIST, addition, co-localisation.
+
+    Built in: 09, "Where does it look?".
+
+    Example:
+        >>> load_probes("mnist-addition").shape
+        torch.Size([4, 2, 42, 42])
+    """
+    with np.load(PROBES) as archive:
+        return torch.from_numpy(lookup("task", task, archive)).float() / 255
 
 
 def records(task: str = "") -> list[dict]:

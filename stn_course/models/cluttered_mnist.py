@@ -42,7 +42,10 @@ class ClutterFCN(FCN):
 
 
 class ClutterSTFCN(STClassifier):
-    """A slimmer FCN behind a transformer, fully connected as well: (B, 1, 60, 60) → (B, 10). 394,077 parameters."""
+    """A slimmer FCN behind a transformer, fully connected as well: (B, 1, 60, 60) → (B, 10). 394,077 parameters.
+
+    Built in: 09, "Where does it look?".
+    """
 
     def __init__(self, transform: Transform = Affine()):
         localisation = localisation_fcn(transform, pixels=SIZE * SIZE)
@@ -56,6 +59,8 @@ class CropSTCNN(STClassifier):
     The localisation network sees the canvas at a third of its size, 20×20 pixels. The classifier sees 28×28 pixels,
     which the transformer takes from the canvas itself: attention, so that it may move and zoom. It is as large as the
     others, yet never touches 3,600 pixels, which is where their arithmetic goes.
+
+    Built in: 09, "Look low, crop high: what does that save?".
     """
 
     def __init__(self, transform: Transform = Attention()):

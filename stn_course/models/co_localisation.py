@@ -32,6 +32,7 @@ class DigitFeatures(nn.Module):
     0 to 1, and normalises it as the task of that network does.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 09, "Nobody says what it is: can it still be found?".
     """
 
     def __init__(self, mean: float = 0.1307, std: float = 0.3081):
@@ -64,6 +65,7 @@ class Search(nn.Module):
 
     Convention: θ is (B, n_params), target → source; points and grids are (..., 2), normalised (x, y), y down; ±1 are
     the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 09, "Nobody says what it is: can it still be found?".
     """
 
     def __init__(self, channels: int = 10):
@@ -92,6 +94,7 @@ class CoLocaliser(STNetwork):
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 09, "Nobody says what it is: can it still be found?".
     """
 
     def __init__(self):

@@ -132,6 +132,7 @@ class RewarpedSTCNN(TwiceSTCNN):
     What the first look cuts off is lost to the second, and each pixel is interpolated twice.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 09, "A second look: at what?".
     """
 
     def looks(self, x: Images) -> list[Look]:

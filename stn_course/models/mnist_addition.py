@@ -40,6 +40,7 @@ class AdditionSTFCN(STNetwork):
     classifier sees what all of them saw: two channels of each.
 
     Convention: images are (B, C, H, W), one image is (C, H, W), pixel (0, 0) at the top left; sizes are (H, W).
+    Built in: 09, "Two digits, one sum: do two looks divide the work?".
     """
 
     def __init__(self, transform: Transform = Affine(), transformers: int = 1):
