@@ -7,7 +7,7 @@ the model from outside, so that it may be anybody's.
 """
 
 from stn_course.clinic.chart import Chart, follow
-from stn_course.clinic.examination import CannotTellError, Examination, Finding
+from stn_course.clinic.examination import Examination, Finding
 from stn_course.clinic.examine import TESTS, examine
 
-__all__ = ["TESTS", "CannotTellError", "Chart", "Examination", "Finding", "examine", "follow"]
+__all__ = ["TESTS", "Chart", "Examination", "Finding", "examine", "follow"]

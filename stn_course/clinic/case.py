@@ -197,8 +197,11 @@ class Case:
         if self._head is None:
             return self.look(known_theta)
         identity = AFFINE.identity()
-        still = self.look(lambda family: torch.zeros(6)).samplings[0].affine[:, :, :2].norm() < 0.01
-        return self.look(known_theta if still else lambda family: known_theta(family) - identity)
+        try:
+            changes = self.look(lambda family: torch.zeros(6)).samplings[0].affine[:, :, :2].norm() > 0.01
+        except RuntimeError:  # nothing can be made of a θ of zeros, so it is no change of the identity
+            changes = False
+        return self.look(lambda family: known_theta(family) - identity if changes else known_theta(family))
 
     def _last_of_six(self) -> nn.Module:
         """The module that gives a grid made by hand its six numbers: the last one that the grid depends on."""

@@ -21,6 +21,7 @@ class Chart:
 
     Convention: images are (B, C, H, W); θ is (B, n_params), target → source; points and grids are (..., 2), normalised
     (x, y), y down; ±1 are the border pixels' outer edges, or with align_corners=True their centres.
+    Built in: 11, "Does the loss say what is wrong?".
     """
 
     loss: list[float] = field(default_factory=list)
@@ -43,6 +44,8 @@ def follow(
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> Chart:
     """Train a model for some steps, in this mode, on (images, labels), and keep its chart. The model is trained by it.
+
+    Built in: 11, "Does the loss say what is wrong?".
 
 
     Raises:

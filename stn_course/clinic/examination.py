@@ -12,6 +12,7 @@ class Finding:
 
     `test` is the name of the test that found it, one of `TESTS`.
 
+    Built in: 11, "Can one line ask all of it?".
     """
 
     fault: str
@@ -32,6 +33,7 @@ class Examination:
     `findings` come in the order of the tests; each may be the cause of those after it, so mend the first and look
     again. `fine` says what the other tests saw, and `untested` why a test was not made, both by its name.
 
+    Built in: 11, "Can one line ask all of it?".
     """
 
     tests: tuple[str, ...]

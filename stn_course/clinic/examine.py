@@ -43,6 +43,7 @@ def examine(
 
     It works on a copy. The model, its modes, its gradients, the optimiser and the random state stay as they are.
 
+    Built in: 11, "Can one line ask all of it?".
 
     Args:
         model: any module that samples with `F.grid_sample` or has the course's `SpatialTransformer`, once or several

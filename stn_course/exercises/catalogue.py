@@ -16,6 +16,7 @@ NOTEBOOKS = (  # the exercises of each are the module of that name, without the 
     "07_bending",
     "08_papers_table",
     "10_your_own",
+    "11_clinic",
 )
 
 
