@@ -333,6 +333,7 @@ MODELS = {
     "two looks": (TwiceSTCNN, crooked),
     "addition": (lambda: AdditionSTFCN(transformers=2), sums),
     "LeNet, trained": (lambda: load_pretrained("cifar10/lenet-st"), photographs),
+    "batch normalisation, new": (Normed, batch),
     "crop": (CropSTCNN, lambda: crooked(size=60)),
 }
 

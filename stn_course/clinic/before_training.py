@@ -124,7 +124,7 @@ def known_theta_does_what_it_says(case: Case) -> Told:
     for who, sampling in _each(case, known=True):
         family, given = sampling.transform, _known(sampling)
         size = tuple(sampling.grid.shape[1:3])
-        grid = sampling.grid.detach().double()
+        grid = sampling.grid.detach().cpu().double()
         expected = _grid(family, given, size, sampling.align_corners)
         off = (grid - expected).abs().max().item()
         worst = max(worst, off)
@@ -169,7 +169,9 @@ def precision(case: Case) -> Told:
         low = _low(sampling)
         if low:
             exact = _grid(sampling.transform, _known(sampling), tuple(grid.shape[1:3]), sampling.align_corners)
-            pixels = (grid.double() - exact).abs().amax((0, 1, 2)) * torch.tensor(sampling.images.shape[:1:-1]) / 2
+            pixels = (
+                (grid.cpu().double() - exact).abs().amax((0, 1, 2)) * torch.tensor(sampling.images.shape[:1:-1]) / 2
+            )
             return Finding(
                 "half precision in the grid",
                 f"θ or the grid of {who} is {_name(low)}: places are off by up to {pixels.max():.2f} pixels",
@@ -237,7 +239,7 @@ def zeros_are_the_background(case: Case) -> Told:
     """Is what comes in from outside the picture the colour of the background?"""
     told = []
     for who, sampling in _each(case):
-        images = sampling.images.detach().double()
+        images = sampling.images.detach().cpu().double()
         if sampling.padding_mode != "zeros" or images.shape[1] not in (1, 3, 4):
             told.append(
                 f"{sampling.padding_mode} outside" if images.shape[1] in (1, 3, 4) else "of features it cannot tell"
@@ -294,7 +296,7 @@ def _is(grid: Tensor, other: Tensor, near: float) -> bool:
 def _scrambled(sampling: Sampling, theta: Tensor | None = None) -> str | None:
     """Whether a grid made for W rows of H is read as H rows of W, or as one that was turned on its side."""
     height, width = sampling.grid.shape[1:3]
-    grid = sampling.grid.detach().double()
+    grid = sampling.grid.detach().cpu().double()
     if theta is None:
         residual = grid - _grid_of(sampling.affine, (height, width), sampling.align_corners)
         if residual.abs().amax() < 0.2:
@@ -327,12 +329,12 @@ def _nearest(seen: str) -> Finding:
 
 def _sampled_otherwise(who: str, sampling: Sampling) -> Finding | None:
     """Whether the sampler reads a grid that is right by the other rule, or with x and y in each other's place."""
-    images, grid = sampling.images.detach().double(), sampling.grid.detach().double()
+    images, grid = sampling.images.detach().cpu().double(), sampling.grid.detach().cpu().double()
     close = 0.01 * images.std()
 
     def off(grid: Tensor, align_corners: bool) -> Tensor:
         warped = F.grid_sample(images, grid, "bilinear", sampling.padding_mode, align_corners)
-        return (sampling.warped.detach().double() - warped).square().mean().sqrt()
+        return (sampling.warped.detach().cpu().double() - warped).square().mean().sqrt()
 
     if sampling.mode != "bilinear" or off(grid, sampling.align_corners) < close:
         return None

@@ -48,15 +48,15 @@ class Sampling:
 
     @cached_property
     def affine(self) -> Tensor:
-        """The affine map nearest to the grid, (B, 2, 3)."""
-        regular = regular_grid(self.grid.shape[1:3], self.align_corners, torch.float64, self.grid.device).flatten(0, 1)
+        """The affine map nearest to the grid, (B, 2, 3), on the CPU."""
+        regular = regular_grid(self.grid.shape[1:3], self.align_corners, torch.float64).flatten(0, 1)
         points = torch.cat((regular, torch.ones_like(regular[:, :1])), dim=1)  # (N, 3)
-        return (torch.linalg.pinv(points) @ self.grid.detach().double().flatten(1, 2)).mT
+        return (torch.linalg.pinv(points) @ self.grid.detach().cpu().double().flatten(1, 2)).mT
 
     @cached_property
     def outside(self) -> Tensor:
         """The share of each output that looks outside its picture, (B,)."""
-        return (self.grid.detach().abs() > 1.001).any(-1).double().mean((1, 2))
+        return (self.grid.detach().cpu().abs() > 1.001).any(-1).double().mean((1, 2))
 
 
 @dataclass

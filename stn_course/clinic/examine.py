@@ -1,6 +1,5 @@
 """Examine a model that does not learn: fourteen tests in the order in which one looks."""
 
-import contextlib
 import copy
 from collections.abc import Callable
 
@@ -90,8 +89,7 @@ def _go_through(case: Case, examination: Examination) -> None:
             examination.untested[name] = str(error)
             continue
         except Exception as error:
-            with contextlib.suppress(Exception):
-                examination.untested[name] = f"the test failed with {type(error).__name__}: {str(error)[:200]}"
+            examination.untested[name] = f"the test failed with {type(error).__name__}: {str(error)[:200]}"
             continue
         if isinstance(told, Finding):
             examination.findings.append(Finding(told.fault, told.seen, told.means, told.mend, name))

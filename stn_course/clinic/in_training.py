@@ -38,10 +38,10 @@ def modes_fit(case: Case) -> Told:
 
     def compare(name: str, norm: nn.Module, given: tuple[Tensor]) -> None:
         axes = [axis for axis in range(given[0].ndim) if axis != 1]
-        x = given[0].detach().double()
+        x = given[0].detach().cpu().double()
         mean, variance = x.mean(axes), x.var(axes, unbiased=False)
-        kept = norm.running_var.double() + norm.eps
-        shift = ((mean - norm.running_mean.double()).abs() / kept.sqrt()).median()
+        kept = norm.running_var.cpu().double() + norm.eps
+        shift = ((mean - norm.running_mean.cpu().double()).abs() / kept.sqrt()).median()
         ratio = ((variance + norm.eps) / kept).log().abs().median().exp()
         off[name] = max(shift.item() / 2, ratio.item() / 10)
 
@@ -131,7 +131,7 @@ def reaches_what_there_is(case: Case) -> Told:
     for who, sampling in _each(case):
         if sampling.theta is not None and not sampling.theta.requires_grad:
             continue  # a crop at random, it may be; "gradient at the head" has said so
-        images, warped = sampling.images.detach().double(), sampling.warped.detach().double()
+        images, warped = sampling.images.detach().cpu().double(), sampling.warped.detach().cpu().double()
         contrast = images.flatten(2).std(2).amax(1)
         blank = warped.flatten(2).std(2).amax(1) < BLANK * contrast
         share = (blank & (contrast > 0)).double().mean().item()
