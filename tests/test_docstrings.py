@@ -31,6 +31,7 @@ ROOMS = (
     "models",
     "training",
     "watching",
+    "clinic",
     "tasks",
     "plots",
     "drawing.descent",

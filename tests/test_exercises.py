@@ -21,7 +21,7 @@ from stn_course.__main__ import main
 from stn_course.algebra import compose, from_pixel_matrix, invert, to_pixel_matrix
 from stn_course.data import Normalise
 from stn_course.distortions import Pose
-from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise, bending
+from stn_course.exercises import EXERCISES, FunctionExercise, NumberExercise, bending, patients
 from stn_course.exercises.progress_file import note, read
 from stn_course.experiments import sign_test
 from stn_course.recovery import box_overlap, taken_back
@@ -165,6 +165,13 @@ RIGHT = {
         images, Affine().grid(localisation(F.adaptive_avg_pool2d(images, (3, 4))), size), align_corners=False
     ).double(),
 }
+
+
+def pull_by_autograd(model, images, labels):
+    (pull,) = torch.autograd.grad(
+        F.cross_entropy(model(images), labels), model.localisation[-1].bias, allow_unused=True
+    )
+    return torch.zeros(()) if pull is None else pull.abs().max().double()
 
 
 def by_blocks(control, looks, points):
@@ -374,6 +381,22 @@ def backward_by_fetching(image, matrix):
     return [[fetch_by_rounding(image, matrix, i, j) for j in range(image.shape[1])] for i in range(image.shape[0])]
 
 
+RIGHT |= {
+    "identity_error": lambda layer, images: float(np.abs((layer(images) - images).detach().numpy()).max()),
+    "moved_by": lambda right, down, size: [1, 0, -right / size[1] * 2, 0, 1, -down / size[0] * 2],
+    "pull_at_head": pull_by_autograd,
+    "order_of_tests": lambda names: ["identity", "known θ", "gradient at the head", "reach", "rates", names[3]],
+    "diagnosis": lambda letter: patients.PATIENTS[letter].fault,
+    "cured": patients.Healthy,
+    "first_frame": lambda size: np.array([[0.95, 0, 0], [0, 0.95, 0]]),
+}
+
+
+class CuredByTheCourse(patients.Healthy):
+    def forward(self, x):
+        return self.classifier(warp(x, self.localisation(x)))
+
+
 ALSO_RIGHT = [
     ("regular_grid", regular_grid_in_loops),
     ("regular_grid", regular_grid_in_numpy),
@@ -397,6 +420,8 @@ ALSO_RIGHT = [
     ("intersection_over_union", iou_by_counting),
     ("sum_logits", sums_of_logs),
     ("sum_logits", lambda first, second: (sums_of_logs(first, second) + 7).tolist()),
+    ("cured", CuredByTheCourse),
+    ("order_of_tests", lambda names: tuple(exercises.order_of_tests.reference(names))),
 ]
 
 
@@ -754,6 +779,14 @@ WRONG = [
     ("sum_logits", lambda first, second: sums_of_logs(first, second).softmax(1), "these are the probabilities"),
     ("second_look", lambda first, second: compose(second, first, Attention()), "the order is exchanged"),
     ("second_look", lambda first, second: Affine().identity().expand(len(first), 6), "expected shape"),
+    ("identity_error", lambda layer, images: layer(images) - images, ""),
+    ("order_of_tests", lambda names: ["identity"], "expected a list of the six names"),
+    ("order_of_tests", lambda names: [*names], ""),
+    ("diagnosis", lambda letter: "it is ill", "expected one of the names in patients.FAULTS"),
+    ("cured", lambda size: nn.Linear(400, 10), "expected a class derived from patients.Healthy"),
+    ("cured", lambda size: patients.Swapped(size), "the clinic finds anything else"),
+    ("first_frame", lambda size: [1, 0, 0], "expected θ11"),
+    ("first_frame", lambda size: [0.3, 0, 0.1, 0, 0.3, -0.1], "hold all of it"),
 ]
 
 
@@ -915,6 +948,7 @@ def test_a_solution_can_be_read(exercise, capsys):
     names = {"math": math, "torch": torch, "F": F, "nn": nn, "Affine": Affine, "warp": warp}
     names |= {"SpatialTransformer": SpatialTransformer, "U": bending.U, "system": bending.system}
     names |= {"terms": bending.terms, "through": bending.through}
+    names["Healthy"] = patients.Healthy
     exec(said, names)
     assert exercise.evaluate(names[exercise.name]).status == "right"
 

@@ -30,6 +30,7 @@ ROOMS = [  # ground floor first
     "models",
     "training",
     "watching",
+    "clinic",
     "checkpoints",
     "tasks",
     "experiments",

@@ -17,6 +17,7 @@ NOTEBOOKS = (  # the exercises of each are the module of that name, without the 
     "08_papers_table",
     "09_many_things",
     "10_your_own",
+    "11_clinic",
 )
 
 

@@ -10,6 +10,7 @@ Every figure has a text that says in words what it shows: `alt`, for those who c
 a `Figure`, or draws on one of the axes that `panels` makes. Tensors may lie on any device, and may require gradients.
 """
 
+from stn_course.plots.chart import chart
 from stn_course.plots.curves import draw_curves, learning_curves, recovered_poses
 from stn_course.plots.figure import STYLE, Figure, panels
 from stn_course.plots.frames import draw_border, moved_frames
@@ -28,6 +29,7 @@ __all__ = [
     "IMAGE_EXTENT",
     "STYLE",
     "Figure",
+    "chart",
     "draw_border",
     "draw_curves",
     "draw_points",
