@@ -147,7 +147,7 @@ def _(seen, elsewhere, margin):
     return _mean_hinge(seen, elsewhere, 0)
 
 
-@triplet_hinge.mistake("these are squares of distances")
+@triplet_hinge.mistake("these are squares of distances, as in the paper; here the distances themselves are asked for")
 def _(seen, elsewhere, margin):
     return _mean_hinge(seen, elsewhere, margin, power=2)
 
