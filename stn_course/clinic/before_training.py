@@ -116,11 +116,12 @@ def warped_is_used(case: Case) -> Told:
         unused = next((number for number, (_, has_a_way) in enumerate(spoilt, start=1) if not has_a_way), 1)
         who = f"transformer {unused}" if several else "the transformer"
         mode = "training" if training else "evaluation"
+        others = max(changes) > 0
         return Finding(
-            f"{who} is not used" if max(changes) > 0 else "original image",
+            f"{who} is not used" if others else "original image",
             f"in {mode} mode noise in place of what {who} saw changes the output by 0",
-            "The classifier gets the original picture. The transformer is computed and thrown away: it can "
-            "neither help nor learn.",
+            f"{'What it saw goes nowhere' if others else 'The classifier gets the original picture'}. The transformer "
+            "is computed and thrown away: it can neither help nor learn.",
             "Hand on what the transformer gives: x = F.grid_sample(x, grid, …), then the classifier on that x, in "
             "both modes.",
         )
@@ -197,7 +198,7 @@ def precision(case: Case) -> Told:
     for who, sampling in _each(case, seen):
         low = _low(sampling)
         if low:
-            off = "." if seen is case.plain else f": places are off by up to {_pixels_off(sampling):.2f} pixels"
+            off = "" if seen is case.plain else f": places are off by up to {_pixels_off(sampling):.2f} pixels"
             return Finding(
                 "half precision in the grid",
                 f"θ or the grid of {who} is {_name(low)}{off}",
