@@ -257,7 +257,7 @@ class Case:
         raise CannotTellError("the grid is made by hand, and no layer on its way gives six numbers that could be a θ")
 
 
-def copied(model: nn.Module, optimizer: torch.optim.Optimizer | None):
+def copied(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> tuple[nn.Module, torch.optim.Optimizer | None]:
     """A copy of both, that belong together. What a model keeps of its last run, θ it may be, is copied as numbers."""
     kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
     memo = {id(value): value.detach().clone() for value in kept if not value.is_leaf}

@@ -137,7 +137,11 @@ def _not_held(case: Case) -> Finding | None:
     moved = {id(each) for group in case.optimizer.param_groups if group["lr"] for each in group["params"]}
     thetas = [each.grid if each.theta is None else each.theta for each in case.plain.samplings]
     thetas = [theta for theta in thetas if theta.requires_grad]
-    slopes = torch.autograd.grad([theta.sum() for theta in thetas], learning, allow_unused=True) if thetas else ()
+    slopes = (
+        torch.autograd.grad([theta.sum() for theta in thetas], learning, allow_unused=True)
+        if thetas and learning
+        else ()
+    )
     under = [each for each, slope in zip(learning, slopes) if slope is not None]
     if not under or any(id(each) in moved for each in under):
         return None
