@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stn_course.clinic import TESTS, examine, follow
+from stn_course.clinic import TESTS, examine, follow, in_training
+from stn_course.clinic.case import Case
 from stn_course.data import Batches, Normalise, load_mnist
 from stn_course.distortions import RTS
 from stn_course.exercises import patients
@@ -32,11 +33,18 @@ def batch(kind="square", count=32):
     return images[:count], labels[:count]
 
 
+@pytest.fixture
+def hasty(monkeypatch):
+    """The last test, which takes longest, is cut short: for where one before it finds something."""
+    monkeypatch.setattr(in_training, "OVERFIT_STEPS", 5)
+
+
 def found_in(model, data, optimizer=None):
     first = examine(model, data, optimizer).first
     return first and first.fault
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("letter", PATIENTS)
 def test_the_fault_of_each_patient_is_found_first(letter):
     model, optimizer, (images, labels) = admit(letter)
@@ -302,6 +310,7 @@ def upright(count):
     return digits.images.float() / 255, digits.labels
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(("fault", "make"), [(fault, make) for fault, others in OTHERS.items() for make in others])
 def test_the_fault_is_found_first_in_others_who_have_it(fault, make):
     torch.manual_seed(0)
@@ -312,18 +321,18 @@ def test_the_fault_is_found_first_in_others_who_have_it(fault, make):
 # Healthy models of the course
 
 
-def crooked(count=8, size=42):
+def crooked(count=4, size=42):
     images, labels = next(iter(Batches(load_mnist("test", offline=True), count)))
     return RTS((size, size))(images, torch.Generator().manual_seed(0)), labels
 
 
 def sums():
-    images, labels = crooked(16)
-    return images.unflatten(0, (8, 2)).squeeze(2), labels.unflatten(0, (8, 2)).sum(1)
+    images, labels = crooked(8)
+    return images.unflatten(0, (4, 2)).squeeze(2), labels.unflatten(0, (4, 2)).sum(1)
 
 
 def photographs():
-    return torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(8)
+    return torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(4)
 
 
 MODELS = {
@@ -368,7 +377,7 @@ def test_of_several_transformers_the_faulty_one_is_named():
         def forward(self, x):
             return self.classifier(self.second(self.first(x)))
 
-    first = examine(Two(), batch()).first
+    first = examine(Two(), batch()[0]).first
     assert first.fault == "nearest sampler" and "transformer 2" in first.seen
 
 
@@ -381,12 +390,13 @@ def test_images_of_another_shape_are_told_with_the_error():
     found = examine(Healthy(), batch("long"))
     assert found.first.fault == "it does not run" and "RuntimeError" in found.first.seen
     assert set(found.untested.values()) == {"the model has to run first"}
+    assert " 2–14                    ○ not made: the model has to run first\nMend first" in str(found)
 
 
 def test_weights_that_are_no_numbers_come_first():
     model = Healthy()
     model.classifier[1].bias.data[0] = math.nan
-    assert "classifier.1.bias" in examine(model, batch()).first.seen
+    assert "classifier.1.bias" in examine(model, batch()[0]).first.seen
 
 
 def test_images_that_are_no_numbers_are_told():
@@ -401,8 +411,9 @@ def test_a_batch_of_one_is_examined_as_far_as_it_can_be():
 
 
 def test_without_labels_or_optimiser_it_says_what_it_needs():
-    untested = examine(Healthy(), batch()[0]).untested
-    assert "optimizer=" in untested["rates"] and "(images, labels)" in untested["overfit one batch"]
+    found = examine(Healthy(), batch()[0])
+    assert "optimizer=" in found.untested["rates"] and "(images, labels)" in found.untested["overfit one batch"]
+    assert str(found).endswith("Nothing was found by 12 of 14 tests; 2 were not made (○).")
 
 
 def test_labels_of_other_images_cannot_be_learned_through_a_softmax():
@@ -418,10 +429,129 @@ def test_a_head_that_is_cut_off_is_found():
         def grid(self, theta, x):
             return super().grid(theta.detach(), x)
 
-    assert found_in(Detached(), batch()) == "no gradient reaches the head"
+    assert found_in(Detached(), batch()[0]) == "no gradient reaches the head"
     frozen = Healthy()
     frozen.localisation.requires_grad_(False)
-    assert found_in(frozen, batch()) == "no gradient reaches the head"
+    assert found_in(frozen, batch()[0]) == "no gradient reaches the head"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_optimiser_that_does_not_train_theta_is_found():
+    model = Healthy()
+    for optimizer in (torch.optim.Adam(model.classifier.parameters()), patients.optimiser(model, rate=0)):
+        assert found_in(model, batch(), optimizer) == "θ is not trained"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_follows_from_a_frame_outside_is_not_told_as_a_fault_of_its_own():
+    model, optimizer, (images, labels) = admit("D")
+    found = examine(model, (images[:32], labels[:32]), optimizer)
+    assert [finding.fault for finding in found.findings] == ["θ has run away", "it cannot overfit one batch"]
+    assert "outside" in found.untested["reach"]
+
+
+def test_a_mirrored_frame_is_told_once_and_not_as_a_blank_one():
+    assert "θ has run away" not in [finding.fault for finding in examine(admit("F")[0], batch()[0]).findings]
+    first = examine(with_theta(layer(), -1.0, 0, 0, 0, 1, 0), batch()[0]).first
+    assert "mirrored" in first.seen and "one colour" not in first.means
+
+
+class FourNumbers(Healthy):
+    """A size and a place: a grid made by hand of θ that is not six numbers."""
+
+    def begin(self, head):
+        nn.init.zeros_(head.weight)
+        head.bias.data[:] = torch.tensor((1.0, 0, 0, 0, 1, 0))
+        self.localisation[-1] = nn.Linear(32, 4)
+        nn.init.zeros_(self.localisation[-1].weight)
+        self.localisation[-1].bias.data = torch.tensor((0.9, 0.9, 0.0, 0.0))
+
+    def forward(self, x):
+        theta = self.localisation(x)
+        return self.classifier(self.sample(x, self.grid(theta, x)))
+
+    def grid(self, theta, x):
+        size, shift = theta.split(2, dim=1)
+        return by_hand(torch.cat((torch.diag_embed(size), shift[..., None]), -1), x, "xy")
+
+
+def test_a_theta_that_is_not_six_numbers_switches_off_one_test_alone():
+    class Detached(FourNumbers):
+        def grid(self, theta, x):
+            return super().grid(theta.detach(), x)
+
+    class Nearest(FourNumbers):
+        def sample(self, x, grid):
+            return F.grid_sample(x, grid, mode="nearest", align_corners=False)
+
+    class Half(FourNumbers):
+        def grid(self, theta, x):
+            return super().grid(theta, x).half().float()
+
+    model = FourNumbers()
+    found = examine(model, batch(), patients.optimiser(model))
+    assert found.findings == [] and found.untested.keys() == {"known θ"}
+    faults = [found_in(each(), batch()[0]) for each in (Detached, Nearest, Half)]
+    assert faults == ["no gradient reaches the head", "nearest sampler", "half precision in the grid"]
+    model.localisation[-1].bias.data[2:] = 5  # looks outside, with a gradient of 0 at that place alone
+    assert found_in(model, batch()[0]) == "θ has run away"
+
+
+def test_a_theta_that_is_bounded_before_a_grid_made_by_hand_is_no_fault():
+    class Bounded(Healthy):
+        start = (1.5, 0, 0, 0, 1.5, 0)
+
+        def grid(self, theta, x):
+            return by_hand(theta.tanh(), x, "xy")
+
+    found = examine(Bounded(), batch())
+    assert found.findings == [] and "tanh" in found.untested["known θ"]
+
+
+def test_of_a_start_that_is_not_the_identity_it_is_said():
+    class FromZero(Healthy):
+        start = (0.5, 0, 0.5, 0, 0.5, 0.5)
+
+    assert examine(Healthy(), batch()[0]).fine["identity"].endswith("0.0]: the identity")
+    assert "not the identity" in examine(FromZero(), batch()[0]).fine["identity"]
+
+
+class InAdvance(Healthy):
+    """Two grids are made before either is sampled by; `use` says how."""
+
+    def __init__(self, use):
+        super().__init__()
+        self.use = use
+
+    def forward(self, x):
+        self.thetas = [self.localisation(x).view(-1, 2, 3) + 0.1 * number for number in range(2)]
+        return self.classifier(self.use(x, *(self.grid(theta, x) for theta in self.thetas)))
+
+
+@pytest.mark.parametrize(
+    ("use", "order"),
+    [
+        (lambda x, first, second: warped_by(warped_by(x, second), first), [1, 0]),
+        (lambda x, first, second: warped_by(warped_by(x, first.clone()), second.clone()), [0, 1]),
+        (lambda x, first, second: warped_by(warped_by(x, first), first) + warped_by(x, second.clone()), [0, 0, 1]),
+    ],
+)
+def test_each_grid_is_of_its_own_theta(use, order):
+    case = Case(InAdvance(use), *batch(count=2), None, F.cross_entropy, True)
+    assert [[theta is each.theta for theta in case.model.thetas].index(True) for each in case.plain.samplings] == order
+
+
+def warped_by(x, grid):
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+def test_one_transformer_of_two_that_is_not_used_is_found():
+    def use(x, first, second):
+        seen = warped_by(x, first)
+        warped_by(x, second)
+        return seen
+
+    assert found_in(InAdvance(use), batch()[0]) == "transformer 2 is not used"
 
 
 def test_a_wrong_gradient_is_found():
@@ -437,7 +567,7 @@ def test_a_wrong_gradient_is_found():
     def sampler(images, grid, padding_mode, align_corners):
         return F.grid_sample(images, Backwards.apply(grid), align_corners=align_corners)
 
-    assert found_in(layer(sampler=sampler), batch()) == "a wrong gradient"
+    assert found_in(layer(sampler=sampler), batch()[0]) == "a wrong gradient"
 
 
 def test_another_reading_of_theta_is_found():
@@ -446,7 +576,7 @@ def test_another_reading_of_theta_is_found():
             linear = torch.linalg.inv(theta[..., :2])
             return by_hand(torch.cat((linear, -linear @ theta[..., 2:]), -1), x, "xy")
 
-    assert found_in(Inverse(), batch()) == "θ does something else"
+    assert found_in(Inverse(), batch()[0]) == "θ does something else"
 
 
 def test_a_grid_by_hand_from_changes_of_the_identity_is_no_fault():
@@ -492,15 +622,47 @@ def test_an_examination_leaves_everything_as_it_was(training):
 
 def test_what_cannot_be_copied_is_not_touched():
     model = Healthy()
-    model.kept = model(batch()[0])  # a tensor with a history
+    model.kept = (each for each in "abc")
     found = examine(model, batch())
     assert found.findings == [] and "cannot be copied" in found.untested["runs"]
+
+
+def test_a_model_that_keeps_theta_is_examined():
+    class Keeps(Healthy):
+        def grid(self, theta, x):
+            self.theta = theta
+            return super().grid(theta, x)
+
+    model = Keeps()
+    model(batch()[0])
+    kept = model.theta
+    found = examine(model, batch(count=8), patients.optimiser(model))
+    assert found.findings == [] and found.untested == {}
+    assert model.theta is kept and kept.requires_grad
 
 
 @pytest.mark.parametrize("bad", [3, (1, 2), torch.zeros(2, 20, 20), torch.zeros(1, 1, 2, 2).long(), batch()[0][:0]])
 def test_what_is_no_batch_is_told(bad):
     with pytest.raises((TypeError, ValueError), match="expected"):
         examine(Healthy(), bad)
+
+
+def test_of_numpy_and_of_loaders_it_says_what_to_do():
+    images, labels = batch()
+    with pytest.raises(TypeError, match=r"a tuple of ndarray, Tensor; convert with torch\.from_numpy"):
+        examine(Healthy(), (images.numpy(), labels))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, labels))
+    with pytest.raises(TypeError, match=r"take one batch: next\(iter\(loader\)\)"):
+        examine(Healthy(), loader)
+
+
+def test_labels_that_the_loss_does_not_take_are_told():
+    images, labels = batch()
+    model = Healthy()
+    found = examine(model, (images, labels[:, None]), patients.optimiser(model))
+    assert [finding.fault for finding in found.findings] == ["the loss does not take these labels"]
+    assert "(32, 10), float32" in found.first.seen and "(32, 1), int64" in found.first.seen
+    assert "does not take" in found.untested["rates"]
 
 
 def test_what_is_no_model_is_told():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_course.clinic.case import AFFINE, Case, Sampling, is_affine, known_theta
+from stn_course.clinic.case import AFFINE, Case, Sampling, Seen, is_affine, known_theta
 from stn_course.clinic.examination import CannotTellError, Finding
 from stn_course.numbers import short
 from stn_course.transforms import regular_grid
@@ -91,37 +91,65 @@ def identity(case: Case) -> Told:
                 "yet, it starts there; if it has, it never got away.",
                 "Before training, set the last layer's weights to 0 and its bias to the identity: `theta_head`.",
             )
-    means = [short(sampling.affine.mean(0).flatten(), 2) for sampling in case.plain.samplings]
-    return f"mean frame {means[0]}"
+    mean = case.plain.samplings[0].affine.mean(0).flatten()
+    near = (mean - AFFINE.identity()).abs().max() < 0.02
+    what = "the identity" if near else "not the identity; fine if it is trained or meant so"
+    return f"mean frame {short(mean, 2)}: {what}"
 
 
 def warped_is_used(case: Case) -> Told:
     """Does the answer depend on what was sampled?"""
     _each(case)
+    least = torch.inf
     for training in (False, True):
-        copied = case.copy()  # batch normalisation keeps what it sees in training
+        trial = case.copy() if training else case  # batch normalisation keeps what it sees in training
         try:
-            plain = copied.look(training=training).output
+            plain = trial.look(training=True) if training else case.plain
         except Exception:  # batch normalisation, of a batch of one: evaluation has been looked at
             break
-        noise = copied.look(spoil=_noise, training=training).output
-        if torch.equal(plain, noise):
-            mode = "training" if training else "evaluation"
-            return Finding(
-                "original image",
-                f"in {mode} mode noise in place of what the transformer saw changes the output by 0",
-                "The classifier gets the original picture. The transformer is computed and thrown away: it can "
-                "neither help nor learn.",
-                "Hand on what the transformer gives: x = F.grid_sample(x, grid, …), then the classifier on that x, in "
-                "both modes.",
-            )
-    return f"noise in its place changes the output by {(plain - noise).abs().max():.2g}"
+        spoilt = [_spoilt(trial, plain, number, training) for number in range(len(plain.samplings))]
+        changes = [change for change, _ in spoilt] or [0.0]
+        if max(changes) > 0 and all(change > 0 or has_a_way for change, has_a_way in spoilt):
+            least = min(least, *changes)
+            continue
+        several = len(changes) > 1
+        unused = next((number for number, (_, has_a_way) in enumerate(spoilt, start=1) if not has_a_way), 1)
+        who = f"transformer {unused}" if several else "the transformer"
+        mode = "training" if training else "evaluation"
+        others = max(changes) > 0
+        return Finding(
+            f"{who} is not used" if others else "original image",
+            f"in {mode} mode noise in place of what {who} saw changes the output by 0",
+            f"{'What it saw goes nowhere' if others else 'The classifier gets the original picture'}. The transformer "
+            "is computed and thrown away: it can neither help nor learn.",
+            "Hand on what the transformer gives: x = F.grid_sample(x, grid, …), then the classifier on that x, in "
+            "both modes.",
+        )
+    return f"noise in its place changes the output by {least:.2g}"
+
+
+def _spoilt(case: Case, plain: Seen, spoilt: int, training: bool) -> tuple[float, bool]:
+    """How far the output moves for noise in place of what one transformer saw, and whether any way leads from there.
+
+    Of two looks the first may be used by the second alone, whose head begins with weights of 0: a way without effect.
+    """
+    added: list[Tensor] = []
+
+    def spoil(number: int, warped: Tensor) -> Tensor:
+        if number != spoilt:
+            return warped
+        added.append((_noise(warped) - warped).detach().requires_grad_())
+        return warped + added[0]
+
+    output = case.look(spoil=spoil, training=training).output
+    way = torch.autograd.grad(output.sum(), added, allow_unused=True)[0] if output.requires_grad else None
+    return (plain.output - output).abs().max().item(), way is not None
 
 
 def known_theta_does_what_it_says(case: Case) -> Told:
     """Does a θ that is known move the picture as it should?"""
     worst = 0.0
-    for who, sampling in _each(case, known=True):
+    for who, sampling in _each(case, case.known):
         family, given = sampling.transform, _known(sampling)
         size = tuple(sampling.grid.shape[1:3])
         grid = sampling.grid.detach().cpu().double()
@@ -157,37 +185,45 @@ def known_theta_does_what_it_says(case: Case) -> Told:
             f"for θ = {short(given, 2)} the grid of {who} is off by up to {off:.2f}",
             "The grid is not that of the θ which the localisation network gives, read as [[θ11, θ12, θ13], [θ21, θ22, "
             "θ23]] from target to source.",
-            "Compare your grid with F.affine_grid(theta.view(-1, 2, 3), size), for a θ in which x and y differ.",
+            "Compare your grid with F.affine_grid(theta.view(-1, 2, 3), size), for a θ in which x and y differ. "
+            "Coordinates must run from −1 to 1, not from 0 to 1 and not in pixels.",
         )
-    return f"the grid is right to {worst:.0e}"
+    by_affine_grid = all(each.theta is not None and each.transform is AFFINE for each in case.known.samplings)
+    return f"{'from F.affine_grid on, ' * by_affine_grid}the grid is right to {worst:.0e}"
 
 
 def precision(case: Case) -> Told:
     """Are θ and the grid precise enough to say where a pixel lies?"""
-    for who, sampling in _each(case, known=True):
-        grid = sampling.grid.detach()
+    seen = case.known_if_it_can_be
+    for who, sampling in _each(case, seen):
         low = _low(sampling)
         if low:
-            exact = _grid(sampling.transform, _known(sampling), tuple(grid.shape[1:3]), sampling.align_corners)
-            pixels = (
-                (grid.cpu().double() - exact).abs().amax((0, 1, 2)) * torch.tensor(sampling.images.shape[:1:-1]) / 2
-            )
+            off = "" if seen is case.plain else f": places are off by up to {_pixels_off(sampling):.2f} pixels"
             return Finding(
                 "half precision in the grid",
-                f"θ or the grid of {who} is {_name(low)}: places are off by up to {pixels.max():.2f} pixels",
+                f"θ or the grid of {who} is {_name(low)}{off}",
                 "Numbers near 1 have 8 bits in bfloat16 and 11 in float16. Places are rounded to a part of a pixel, "
                 "the more the larger the picture, and small changes of θ are lost.",
                 "Keep θ, grid and sampler in float32: switch autocast off from the last layer of the localisation "
                 "network to the sampler.",
             )
-    return f"{_name(case.known.samplings[0].grid.dtype)}"
+    return f"{_name(seen.samplings[0].grid.dtype)}"
+
+
+def _pixels_off(sampling: Sampling) -> float:
+    exact = _grid(sampling.transform, _known(sampling), tuple(sampling.grid.shape[1:3]), sampling.align_corners)
+    off = (sampling.grid.detach().cpu().double() - exact).abs().amax((0, 1, 2))  # (x, y)
+    return (off * torch.tensor(sampling.images.shape[:1:-1]) / 2).max().item()
 
 
 def sampler_has_a_gradient(case: Case) -> Told:
     """Does the sampler tell the grid where to move?"""
-    for who, sampling in _each(case, known=True):
+    seen = case.known_if_it_can_be
+    for who, sampling in _each(case, seen):
         slope, measured = _slopes(sampling)
         if slope is None:
+            if sampling.mode != "nearest":
+                _not_by_the_place(case, seen, [sampling])
             return _nearest(
                 f"the gradient of the output of {who} with respect to its grid is 0 (mode {sampling.mode!r})"
             )
@@ -203,18 +239,20 @@ def sampler_has_a_gradient(case: Case) -> Told:
 
 def gradient_reaches_the_head(case: Case) -> Told:
     """Does the loss pull on θ, and θ on the localisation network?"""
-    seen, cut = case.known, []
+    seen, cut, blank = case.known_if_it_can_be, [], []
     weights = _random_like(seen.output)
     learning = [each for each in case.model.parameters() if each.requires_grad]
-    samplings = _each(case, known=True)
+    samplings = _each(case, seen)
     for who, sampling in samplings:
         theta = sampling.grid if sampling.theta is None else sampling.theta
         pulls = _gradients((seen.output * weights).sum(), [theta])
         if not pulls:
+            blank += [sampling] * theta.requires_grad
             cut.append(f"the gradient of the output with respect to θ, at {who}, is 0 or none")
         elif not _gradients((theta * _random_like(theta)).sum(), learning):
             cut.append(f"the gradient of θ, at {who}, with respect to every parameter of the model is 0 or none")
     if len(cut) == len(samplings):
+        _not_by_the_place(case, seen, blank)
         return Finding(
             "no gradient reaches the head",
             cut[0],
@@ -224,6 +262,12 @@ def gradient_reaches_the_head(case: Case) -> Told:
     if cut:  # a random crop, it may be
         return f"of {len(cut)} of {len(samplings)} transformers θ learns nothing: fine if it is meant so ({cut[0]})"
     return "the loss pulls on θ, and θ on the localisation network"
+
+
+def _not_by_the_place(case: Case, seen: Seen, samplings: list[Sampling]) -> None:
+    """Where no known θ can be put in, the gradient may be 0 for no other reason than that θ looks at one colour."""
+    if seen is case.plain and any(sampling.warped.flatten(2).std(2).max() == 0 for sampling in samplings):
+        raise CannotTellError("no known θ can be put in, and with its own the frames see one colour only")
 
 
 def _gradients(of: Tensor, inputs: list[Tensor]) -> list[Tensor]:
@@ -262,10 +306,11 @@ def zeros_are_the_background(case: Case) -> Told:
     return told[0]
 
 
-def _each(case: Case, known: bool = False) -> list[tuple[str, Sampling]]:
-    if not case.plain.samplings:
+def _each(case: Case, seen: Seen | None = None) -> list[tuple[str, Sampling]]:
+    """The samplings of a look, or of the model as it is, each with a name."""
+    samplings = (seen or case.plain).samplings
+    if not samplings:
         raise CannotTellError("there is no transformer")
-    samplings = (case.known if known else case.plain).samplings
     if len(samplings) == 1:
         return [("the transformer", samplings[0])]
     return [(f"transformer {number}", sampling) for number, sampling in enumerate(samplings, start=1)]

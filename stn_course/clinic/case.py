@@ -26,6 +26,7 @@ KNOWN = (0.9, 0.05, 0.2, -0.1, 0.8, -0.15)
 """A θ that treats x and y, and left and right, differently."""
 
 Force = Callable[[Transform], Tensor]  # the family → the θ to put in, (n_params,)
+Spoil = Callable[[int, Tensor], Tensor]  # the number of the sampling, from 0, and what it gave → what to hand on
 
 
 @dataclass
@@ -70,11 +71,12 @@ class Seen:
 class _Eyes(TorchFunctionMode):
     """Watch `F.affine_grid` and `F.grid_sample`, and the layers of the course; put things in their place on demand."""
 
-    def __init__(self, force: Force | None, spoil: Callable[[Tensor], Tensor] | None):
+    def __init__(self, force: Force | None, spoil: Spoil | None):
         super().__init__()
         self.force, self.spoil = force, spoil
         self.samplings: list[Sampling] = []
-        self._theta: Tensor | None = None
+        self._made: list[tuple[Grid, Theta]] = []
+        self._waiting: list[tuple[Grid, Theta]] = []  # of these, the ones that nothing was sampled by yet
         self._in_layer = False
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -86,21 +88,29 @@ class _Eyes(TorchFunctionMode):
         return self._grid_sample(*args, **kwargs)
 
     def _affine_grid(self, theta, size, align_corners=None):
-        self._theta = theta
-        if self.force is not None and theta.shape[-2:] == (2, 3):
-            theta = _in_place_of(theta, self.force(AFFINE))
-        return F.affine_grid(theta, size, align_corners)
+        forced = self.force is not None and theta.shape[-2:] == (2, 3)
+        made = F.affine_grid(_in_place_of(theta, self.force(AFFINE)) if forced else theta, size, align_corners)
+        self._made.append((made, theta))
+        self._waiting.append(self._made[-1])
+        return made
+
+    def _theta_of(self, grid: Grid) -> Theta | None:
+        """The θ that the grid was made of; of a grid that was changed since, the θ that has waited longest."""
+        same = [pair for pair in self._made if pair[0] is grid]
+        pair = (same or self._waiting or [None])[0]
+        self._waiting = [other for other in self._waiting if other is not pair]
+        return None if pair is None else pair[1]
 
     def _grid_sample(self, input, grid, mode="bilinear", padding_mode="zeros", align_corners=None):
         again = partial(F.grid_sample, mode=mode, padding_mode=padding_mode, align_corners=align_corners)
-        theta, self._theta = self._theta, None
         settings = (mode, padding_mode, bool(align_corners), again)
-        return self._seen(Sampling(input, grid, again(input, grid), theta, AFFINE, *settings))
+        return self._seen(Sampling(input, grid, again(input, grid), self._theta_of(grid), AFFINE, *settings))
 
     def _seen(self, sampling: Sampling) -> Tensor:
-        if sampling.grid.ndim == 4:  # not a volume
-            self.samplings.append(sampling)
-        return sampling.warped if self.spoil is None else self.spoil(sampling.warped)
+        if sampling.grid.ndim != 4:  # a volume
+            return sampling.warped
+        self.samplings.append(sampling)
+        return sampling.warped if self.spoil is None else self.spoil(len(self.samplings) - 1, sampling.warped)
 
     @contextlib.contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
@@ -161,7 +171,9 @@ class Case:
     was_training: bool
     _head: nn.Module | None = field(default=None, init=False)
 
-    def look(self, force: Force | None = None, spoil=None, training: bool = False, seed: int = 0) -> Seen:
+    def look(
+        self, force: Force | None = None, spoil: Spoil | None = None, training: bool = False, seed: int = 0
+    ) -> Seen:
         """Run the model once, and watch; with the same random numbers each time for a seed."""
         modes = {module: module.training for module in self.model.modules()}
         self.model.train(training)
@@ -181,7 +193,7 @@ class Case:
 
     def copy(self) -> "Case":
         """A copy to train, with the optimiser that belongs to it."""
-        model, optimizer = copy.deepcopy((self.model, self.optimizer))
+        model, optimizer = copied(self.model, self.optimizer)
         return Case(model, self.images, self.labels, optimizer, self.loss, self.was_training)
 
     @cached_property
@@ -196,12 +208,30 @@ class Case:
             self._head = self._last_of_six()
         if self._head is None:
             return self.look(known_theta)
-        identity = AFFINE.identity()
         try:
-            changes = self.look(lambda family: torch.zeros(6)).samplings[0].affine[:, :, :2].norm() > 0.01
+            at_zero, once, twice = (self._by_hand(times) for times in (0, 1, 2))
         except RuntimeError:  # nothing can be made of a θ of zeros, so it is no change of the identity
-            changes = False
+            return self.look(known_theta)
+        if (twice - 2 * once + at_zero).norm() > 0.05 * (once - at_zero).norm():
+            raise CannotTellError(
+                "between the last layer and the grid θ is changed (tanh, sigmoid?), so a known θ cannot be put in"
+            )
+        changes = at_zero[:, :, :2].norm() > 0.01
+        identity = AFFINE.identity()
         return self.look(lambda family: known_theta(family) - identity if changes else known_theta(family))
+
+    @cached_property
+    def known_if_it_can_be(self) -> Seen:
+        """The model with a θ that is known, or where none can be put in, as it is."""
+        try:
+            return self.known
+        except CannotTellError:
+            return self.plain
+
+    def _by_hand(self, times: int) -> Tensor:
+        """The frames of the first grid that is made by hand, for so many times the known θ, (B, 2, 3)."""
+        samplings = self.look(lambda family: times * known_theta(family)).samplings
+        return next(each for each in samplings if each.theta is None).affine
 
     def _last_of_six(self) -> nn.Module:
         """The module that gives a grid made by hand its six numbers: the last one that the grid depends on."""
@@ -225,6 +255,13 @@ class Case:
             if on_the_way:
                 return on_the_way[-1]
         raise CannotTellError("the grid is made by hand, and no layer on its way gives six numbers that could be a θ")
+
+
+def copied(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> tuple[nn.Module, torch.optim.Optimizer | None]:
+    """A copy of both, that belong together. What a model keeps of its last run, θ it may be, is copied as numbers."""
+    kept = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    memo = {id(value): value.detach().clone() for value in kept if not value.is_leaf}
+    return copy.deepcopy((model, optimizer), memo)
 
 
 def known_theta(family: Transform) -> Tensor:

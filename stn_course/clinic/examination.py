@@ -1,9 +1,11 @@
 """What an examination says: one line a test, in the order in which one looks, and what to mend first."""
 
+import itertools
 import textwrap
 from dataclasses import dataclass, field
 
 WIDTH = 100  # of what is printed
+MANY = 3  # tests in a row that were not made, for one reason, share a line
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,32 @@ class Examination:
     def __str__(self) -> str:
         found = {finding.test: finding for finding in self.findings}
         lines = []
-        for number, test in enumerate(self.tests, start=1):
-            head = f"{number:>2} {test:<22}"
-            if test not in found:
-                mark, words = ("✓", self.fine[test]) if test in self.fine else ("○", self.untested[test])
-                lines.append(_wrapped(f"{head}{mark} ", words))
+        for why, group in itertools.groupby(enumerate(self.tests, start=1), lambda each: self.untested.get(each[1])):
+            numbered = list(group)
+            if why is not None and len(numbered) >= MANY:
+                lines.append(_wrapped(f"{numbered[0][0]:>2}–{numbered[-1][0]:<22}○ ", f"not made: {why}"))
                 continue
-            finding = found[test]
-            lines.append(_wrapped(f"{head}✗ ", finding.fault.upper()))
-            for label in ("seen", "means", "mend"):
-                lines.append(_wrapped(f"{'':<27}{label + ':':<7}", getattr(finding, label)))
-        lines.append(f"Mend first: {self.first.fault}." if self.first else "Nothing was found.")
-        return "\n".join(lines)
+            for number, test in numbered:
+                head = f"{number:>2} {test:<22}"
+                if test not in found:
+                    mark, words = ("○", why) if why is not None else ("✓", self.fine[test])
+                    lines.append(_wrapped(f"{head}{mark} ", words))
+                    continue
+                finding = found[test]
+                lines.append(_wrapped(f"{head}✗ ", finding.fault.upper()))
+                for label in ("seen", "means", "mend"):
+                    lines.append(_wrapped(f"{'':<27}{label + ':':<7}", getattr(finding, label)))
+        return "\n".join([*lines, self._last_line()])
+
+    def _last_line(self) -> str:
+        if self.first:
+            return f"Mend first: {self.first.fault}."
+        if not self.untested:
+            return "Nothing was found."
+        return (
+            f"Nothing was found by {len(self.fine)} of {len(self.tests)} tests; "
+            f"{len(self.untested)} {'was' if len(self.untested) == 1 else 'were'} not made (○)."
+        )
 
     def _repr_pretty_(self, printer, cycle: bool) -> None:
         printer.text(str(self))

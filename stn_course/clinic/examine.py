@@ -1,6 +1,5 @@
 """Examine a model that does not learn: fourteen tests in the order in which one looks."""
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from stn_course.checks import describe
 from stn_course.clinic import before_training as before
 from stn_course.clinic import in_training as during
-from stn_course.clinic.case import Case
+from stn_course.clinic.case import Case, copied
 from stn_course.clinic.examination import CannotTellError, Examination, Finding
 
 TESTS: dict[str, Callable[[Case], Finding | str]] = {
@@ -63,7 +62,7 @@ def examine(
         raise TypeError(f"expected model as an nn.Module, got {describe(model)}")
     examination = Examination(tuple(TESTS))
     try:
-        own, steps = copy.deepcopy((model, optimizer))
+        own, steps = copied(model, optimizer)
     except Exception as error:
         reason = f"the model cannot be copied ({type(error).__name__}), and a model is never examined itself"
         examination.untested.update(dict.fromkeys(TESTS, reason))
@@ -100,10 +99,18 @@ def _go_through(case: Case, examination: Examination) -> None:
 def _parts(batch: object) -> tuple[Tensor, Tensor | None]:
     parts = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) for part in parts):
-        raise TypeError(f"expected batch as images, or as (images, labels), got {describe(batch)}")
+        raise TypeError(f"expected batch as images, or as (images, labels), got {_what(batch, parts)}")
     images, labels = (*parts, None)[:2]
     if images.ndim != 4 or not images.is_floating_point() or not len(images):
         raise ValueError(f"expected images as a floating-point tensor (B, C, H, W), got {describe(images)}")
     if labels is not None and labels.shape[:1] != images.shape[:1]:
         raise ValueError(f"expected a label for each image, got {describe(labels)} and {describe(images)}")
     return images.detach(), labels
+
+
+def _what(batch: object, parts: tuple) -> str:
+    if isinstance(batch, torch.utils.data.DataLoader):
+        return f"{describe(batch)}; take one batch: next(iter(loader))"
+    kinds = [type(part).__name__ for part in parts]
+    what = f"{describe(batch)} of {', '.join(kinds)}" if isinstance(batch, tuple | list) else describe(batch)
+    return f"{what}; convert with torch.from_numpy" if "ndarray" in kinds else what
