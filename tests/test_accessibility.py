@@ -14,9 +14,11 @@ from matplotlib.text import Text
 from PIL import ImageDraw
 
 from stn_course import palette, plots
+from stn_course.clinic import follow
 from stn_course.data import load_mnist
 from stn_course.distortions import RTS
 from stn_course.drawing import panel
+from stn_course.exercises import patients
 from stn_course.models import STCNN
 
 SMALLEST = 11  # pixels of the screen
@@ -99,6 +101,7 @@ FIGURES = {
     "learning_curves": lambda: plots.learning_curves(
         {f"{kind} {i}": HISTORY for kind in ("CNN", "STN") for i in range(3)}
     ),
+    "chart": lambda: plots.chart(follow(*patients.admit("K"), steps=4), "patient K"),
     "learned_transformations": lambda: plots.learned_transformations(STCNN().eval(), *digits()),
     "moved_frames": lambda: plots.moved_frames({"a title": torch.eye(3)}, "a frame"),
     "recovered_poses": lambda: plots.recovered_poses(some_poses(), some_poses()),
