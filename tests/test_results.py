@@ -39,6 +39,8 @@ TRIED = [record for name in EXPERIMENTS for record in tried(name)]
 OLDER = dict.fromkeys(("augmentation", "phases", "smoothing", "average"))  # records from before there were any
 TEST_DIGESTS = {
     "rts-mnist": "e0d346334719fa95",
+    "rts-90-mnist": "92a0d7192d839dbe",
+    "rts-180-mnist": "fde627badb80350c",
     "r-mnist": "87bd04ad8ae296fc",
     "p-mnist": "6c266e54c6eef4cf",
     "e-mnist": "09d72b4e19061ea6",
