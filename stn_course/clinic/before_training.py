@@ -343,7 +343,7 @@ def _scrambled(sampling: Sampling, theta: Tensor | None = None) -> str | None:
     height, width = sampling.grid.shape[1:3]
     grid = sampling.grid.detach().cpu().double()
     if theta is None:
-        residual = grid - _grid_of(sampling.affine, (height, width), sampling.align_corners)
+        residual = grid - AFFINE.grid(sampling.affine.flatten(1), (height, width), sampling.align_corners)
         if residual.abs().amax() < 0.2:
             return None
         shown = regular_grid((width, height), sampling.align_corners, torch.float64).reshape(-1, 2)
@@ -354,12 +354,6 @@ def _scrambled(sampling: Sampling, theta: Tensor | None = None) -> str | None:
     if _is(grid, made.reshape(1, height, width, 2), 0.02):
         return "the grid's rows are as long as its columns should be"
     return None
-
-
-def _grid_of(affine: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    points = regular_grid(size, align_corners, torch.float64).flatten(0, 1)
-    points = torch.cat((points, torch.ones_like(points[:, :1])), dim=1)
-    return (points @ affine.mT).unflatten(1, size)
 
 
 def _nearest(seen: str) -> Finding:

@@ -47,7 +47,6 @@ def follow(
 
     Built in: 11, "Does the loss say what is wrong?".
 
-
     Raises:
         ValueError: if the model samples nothing.
     """

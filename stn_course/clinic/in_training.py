@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from stn_course.checks import describe
 from stn_course.clinic.before_training import Told, _each, identity
-from stn_course.clinic.case import Case
+from stn_course.clinic.case import AFFINE, Case, Sampling
 from stn_course.clinic.examination import CannotTellError, Finding
+from stn_course.watching import OUTSIDE, SMALL
 
-OUTSIDE = 0.5  # of a typical output
-SMALL = 0.0025  # of the picture's area
 BLANK = 0.1  # of the picture's contrast
 TOO_FAR = 0.25  # the corners of the frames in one step; the picture is 2 wide
 STEPS = 3  # in which they are watched
@@ -77,7 +76,7 @@ def frame_is_in_sight(case: Case) -> Told:
     """Has θ run away?"""
     for who, sampling in _each(case):
         matrix = sampling.affine
-        area = (matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]).nan_to_num()
+        area = torch.linalg.det(matrix[:, :, :2].nan_to_num())
         lost = sampling.grid.detach().isnan().double().mean().item()
         outside, area = sampling.outside.median().item(), area.median().item()
         wrong = (
@@ -243,6 +242,5 @@ def _step(trial: Case, optimizer: torch.optim.Optimizer, seed: int) -> float:
     return loss.item()
 
 
-def _corners(sampling) -> Tensor:
-    ends = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]], dtype=torch.float64)
-    return ends.to(sampling.affine) @ sampling.affine.mT  # (B, 4, 2)
+def _corners(sampling: Sampling) -> Tensor:
+    return AFFINE.grid(sampling.affine.flatten(1), (2, 2), align_corners=True)  # (B, 2, 2, 2)
