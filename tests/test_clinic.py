@@ -696,3 +696,9 @@ def test_patients_are_the_same_on_every_call():
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     with pytest.raises(ValueError, match="expected patient"):
         patients.admit("M")
+
+
+def test_a_known_theta_shows_swapped_axes_by_itself():
+    model, _, batch = patients.admit("F")
+    found = {finding.test: finding for finding in examine(model, batch).findings}
+    assert found["known θ"].fault == "x and y swapped" and "moves the transformer along y" in found["known θ"].seen

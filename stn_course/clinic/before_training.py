@@ -174,9 +174,7 @@ def known_theta_does_what_it_says(case: Case) -> Told:
             return _swapped_axes(f"a shift of x by {given[2]:.2f} moves {who} along y")
         if is_affine(family):
             swapped = given.view(2, 3)
-            if _is(grid, _grid(family, swapped.flip(0).flatten(), size, sampling.align_corners), near) or _is(
-                grid, _grid(family, swapped[:, [1, 0, 2]].flatten(), size, sampling.align_corners), near
-            ):
+            if _is(grid, _grid(family, swapped[:, [1, 0, 2]].flatten(), size, sampling.align_corners), near):
                 return _swapped_axes(f"θ of {who} is read with x and y in each other's place")
             if sampling.images.shape[2] != sampling.images.shape[3] and (found := _scrambled(sampling, given)):
                 return _swapped_sizes(who, found)
